@@ -1,0 +1,26 @@
+"""Every tolerance of the suite, each with its reason. Import from here; do not write numbers into tests."""
+
+# Relative duality gap of the rank-pooling solver: float64 rounding of a well-conditioned T×T system leaves ~1e-12.
+DUALITY_GAP = 1e-9
+
+# Features of the same pixels computed with another batch size, memory format or folded batch norm, as a share of the
+# feature's spread (norm of the deviation from its mean): float32 sums in another order. DESIGN's bar for "equal".
+SAME_FEATURES = 1e-5
+
+# Features of the same pixels in fp32 from a fused network against plain torchvision (issue's bar).
+FUSED_FEATURES = 1e-3
+
+# The same in bf16: 8 bits of mantissa through ~50 layers.
+BF16_FEATURES = 0.15
+
+# A float64 result against the same formula in another order of summation.
+FLOAT64 = 1e-10
+
+# The same where inputs or results are float32.
+FLOAT32 = 1e-6
+
+# Rank-pooling objective against LIBLINEAR at tol 1e-10, relative: coordinate descent stops short of the exact optimum.
+LIBLINEAR_OBJECTIVE = 1e-7
+
+# Decision values against another build of LIBSVM, both at tol 1e-9: LIBSVM keeps its kernel cache in float32.
+DECISION_VALUES = 1e-6

@@ -1,0 +1,101 @@
+"""Commands of the main job: extract, encode, svm, predict, demo."""
+
+from typing import Any
+
+import typer
+
+from vidfeat.cli.command import add_command
+from vidfeat.cli.console import table
+from vidfeat.stages.config.encode import EncodeConfig
+from vidfeat.stages.config.extract import ExtractConfig
+from vidfeat.stages.config.files import DemoConfig, PredictConfig
+from vidfeat.stages.config.svm import SvmEvalConfig, SvmPredictConfig, SvmTrainConfig
+
+
+def register(app: typer.Typer) -> None:
+    add_command(app, "extract", ExtractConfig, "extract", render=_render_extract, help=_EXTRACT)
+    add_command(app, "encode", EncodeConfig, "encode", render=_render_encode, help=_ENCODE)
+    svm = typer.Typer(name="svm", no_args_is_help=True, help="Train and judge linear SVMs (LIBSVM) on codes.")
+    add_command(svm, "train", SvmTrainConfig, "svm:train", render=render_scores, help=_SVM_TRAIN)
+    add_command(svm, "predict", SvmPredictConfig, "svm:predict", render=_render_svm_predict, help=_SVM_PREDICT)
+    add_command(svm, "eval", SvmEvalConfig, "svm:evaluate", render=render_scores, help=_SVM_EVAL)
+    app.add_typer(svm)
+    add_command(app, "predict", PredictConfig, "predict", render=_render_predict, help=_PREDICT)
+    add_command(app, "demo", DemoConfig, "demo", render=_render_demo, help=_DEMO)
+
+
+_EXTRACT = (
+    "Write per-frame CNN activations of videos and images into one HDF5 file.\n\n"
+    "Run it again after a crash or Ctrl-C: finished items are skipped. Exit code 1 means that some items failed; "
+    "OUTPUT.failures.csv says why, the others are kept.\n\n"
+    "Example:  vidfeat extract videos/ -o feats.h5 --backbone resnet50 --layers avgpool --fps 8"
+)
+_ENCODE = (
+    "Pool the frames of every item into one vector.\n\nExample:  vidfeat encode feats.h5 --method rankpool --direction both "
+    "-o codes.h5"
+)
+_SVM_TRAIN = (
+    "Train one-vs-rest linear SVMs, choose C by group-aware cross-validation, test on the split.\n\n"
+    "Example:  vidfeat svm train codes.h5 --split split1 -o RUN"
+)
+_SVM_PREDICT = "Score other codes with a trained model.\n\nExample:  vidfeat svm predict RUN more.h5 -o predictions.csv"
+_PREDICT = "From new videos to labels: extraction, encoding and model are those of the run.\n\nExample:  vidfeat predict RUN new.mp4"
+_DEMO = (
+    "Make a small labelled set of videos and run the whole path on it (under two minutes, no network needed).\n\n"
+    "Example:  vidfeat demo"
+)
+_SVM_EVAL = "Print the figures of a run with 95 % intervals (whole groups resampled).\n\nExample:  vidfeat svm eval RUN"
+
+
+def _render_extract(facts: dict[str, Any]) -> str:
+    if "bytes" in facts:
+        return (
+            f"Would extract {facts['items']} items ({facts['skipped']} finished already), about {facts['frames']} frames, "
+            f"{facts['bytes'] / 1e6:.1f} MB, into {facts['output']}."
+        )
+    counts = ", ".join(f"{facts[state]} {state}" for state in ("done", "truncated", "empty", "failed") if facts[state])
+    rate = facts["frames"] / facts["seconds"] if facts["seconds"] else 0.0
+    text = f"{facts['output']}: {counts or 'nothing new'}; {facts['skipped']} finished before. "
+    text += f"{facts['frames']} frames in {facts['seconds']:.1f} s ({rate:.1f} frames/s)."
+    if facts["failures"]:
+        text += f"\nReasons of the {len(facts['failures'])} without features: {facts['output']}.failures.csv"
+    return text
+
+
+def _render_encode(facts: dict[str, Any]) -> str:
+    return f"{facts['output']}: {facts['items']} codes of {facts['dimension']} numbers from {facts['feature']}."
+
+
+def _render_svm_predict(facts: dict[str, Any]) -> str:
+    return f"{facts['output']}: predictions of {facts['items']} items."
+
+
+def render_scores(facts: dict[str, Any]) -> str:
+    """The figures of a classifier as a table, with intervals where there are some."""
+    intervals = facts.get("intervals", {})
+    rows = []
+    for name in ("accuracy", "mean_per_class_accuracy", "map"):
+        low, high = intervals.get(name, (None, None))
+        rows.append([name.replace("_", " "), facts[name], f"{low:.3f} … {high:.3f}" if low is not None else ""])
+    rows += [[f"hit@{k}", value, ""] for k, value in facts["hit"].items()]
+    head = f"{facts['n_train']} training and {facts['n_test']} test items, {len(facts['classes'])} classes, split {facts['split']}"
+    return head + "\n" + table(rows, ["figure", "value", "95 % interval"])
+
+
+def _render_predict(facts: dict[str, Any]) -> str:
+    rows = []
+    for item in facts["predictions"]:
+        ranked = ", ".join(f"{label} {score:.2f}" for label, score in item["scores"].items())
+        rows.append([item["id"], item["predicted"], ranked])
+    return table(rows, ["item", "predicted", "scores"])
+
+
+def _render_demo(facts: dict[str, Any]) -> str:
+    rows = [
+        [row["encoding"], row["dimension"], row["accuracy"], row["mean_per_class_accuracy"]]
+        for row in facts["encodings"]
+    ]
+    text = table(rows, ["encoding", "dimension", "accuracy", "mean per class"])
+    for item in facts["unseen"]:
+        text += f"\n\nUnseen file {item['id']}: predicted {item['predicted']}, truth {item['truth']}."
+    return text + f"\nFiles are in {facts['output']}; took {facts['seconds']:.0f} s."

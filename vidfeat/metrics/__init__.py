@@ -1,0 +1,22 @@
+"""Measures of classification and ranking: arrays in, numbers out, each written once."""
+
+from vidfeat.metrics.classification import accuracy, confusion, hit_at_k, mean_per_class_accuracy
+from vidfeat.metrics.interval import group_bootstrap
+from vidfeat.metrics.ranking import (
+    average_precision,
+    average_precisions,
+    mean_average_precision,
+    trapezoid_average_precision,
+)
+
+__all__ = [
+    "accuracy",
+    "average_precision",
+    "average_precisions",
+    "confusion",
+    "group_bootstrap",
+    "hit_at_k",
+    "mean_average_precision",
+    "mean_per_class_accuracy",
+    "trapezoid_average_precision",
+]

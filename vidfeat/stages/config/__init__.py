@@ -1,0 +1,1 @@
+"""Frozen dataclasses, one per command: the single declaration of its options."""

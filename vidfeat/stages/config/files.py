@@ -1,0 +1,115 @@
+"""Options of the commands that look at, join and convert files: info, verify, diff, merge, import, export, layers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from vidfeat.stages.config.options import argument, check_positive, option, required_option
+
+
+@dataclass(frozen=True)
+class InfoConfig:
+    """What a features or codes file holds; works while a run is writing it."""
+
+    file: Path = argument("Features or codes file.", metavar="FILE")
+
+
+@dataclass(frozen=True)
+class VerifyConfig:
+    """Read every byte of a file and check it."""
+
+    files: list[Path] = argument("Features files, shards or parts.", metavar="FILE...")
+
+
+@dataclass(frozen=True)
+class DiffConfig:
+    """How two features files differ."""
+
+    first: Path = argument("Features file.", metavar="A")
+    second: Path = argument("Features file to compare with it.", metavar="B")
+    tolerance: float = option(1e-5, "Largest difference that counts as equal, as a share of the feature's spread.")
+
+    def __post_init__(self) -> None:
+        check_positive(self, "tolerance")
+
+
+@dataclass(frozen=True)
+class MergeConfig:
+    """Join the shards of one extraction."""
+
+    shards: list[Path] = argument("The files of 'extract --shard', all of them.", metavar="SHARD...")
+    output: Path = required_option("Features file to write.", short="-o")
+    link: bool = option(False, "Write a file of links to the shards instead of copying; the shards must then stay.")
+    partial: bool = option(False, "Accept missing shards.")
+    overwrite: bool = option(False, "Replace OUTPUT if it exists.")
+
+
+@dataclass(frozen=True)
+class ImportConfig:
+    """Turn features made by other tools into a features file."""
+
+    source: Path = argument("Folder of .npy files [T,D], or an HDF5 file.", metavar="SOURCE")
+    output: Path = required_option("Features file to write.", short="-o")
+    kind: Literal["npy", "activitynet", "hloc"] = option(
+        "npy", "npy: ID.npy [T,D]; activitynet: /ID/c3d_features or /ID; hloc: /path/to/image.jpg/global_descriptor."
+    )
+    feature: str = option("feature", "Name of the imported feature (npy, activitynet).")
+    fps: float = option(1.0, "Rows per second, from which times are made (row k is at k/fps).")
+    overwrite: bool = option(False, "Replace OUTPUT if it exists.")
+
+    def __post_init__(self) -> None:
+        check_positive(self, "fps")
+
+
+@dataclass(frozen=True)
+class ExportConfig:
+    """Write one feature of every item for other tools."""
+
+    features: Path = argument("Features file.", metavar="FEATS")
+    output: Path = required_option("Folder (npy, csv) or file (hdf5) to write.", short="-o")
+    kind: Literal["npy", "csv", "hdf5"] = option(
+        "npy",
+        "npy: one [T,…] file per item; csv: one table per item with time and frame; hdf5: /ID is the bare [T,…] array.",
+    )
+    feature: str | None = option(None, "Which feature. May be left out if there is only one.")
+    overwrite: bool = option(False, "Replace OUTPUT if it exists.")
+
+
+@dataclass(frozen=True)
+class LayersConfig:
+    """Layers of a network that 'extract --layers' takes."""
+
+    backbone: str | None = argument(
+        "Torchvision network; without one, all networks are listed.", metavar="BACKBONE", default=None
+    )
+    all: bool = option(False, "Every node of the graph, not only the friendly names.")
+
+
+@dataclass(frozen=True)
+class PredictConfig:
+    """From new videos to labels with the extraction, encoding and model of a run."""
+
+    run: Path = argument("Folder of 'vidfeat svm train'.", metavar="RUN")
+    inputs: list[Path] = argument("Videos, directories or manifests.", metavar="IN...")
+    output: Path | None = option(
+        None, "Also write a CSV with id, label, predicted class and a score per class.", short="-o"
+    )
+    weights: str | None = option(None, "Weights file, if it is no longer where the extraction found it.")
+    device: str = option("auto", "cpu, cuda:0, …; auto = a GPU if there is one.")
+    top: int = option(3, "How many classes to print per item.")
+
+    def __post_init__(self) -> None:
+        check_positive(self, "top")
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """The whole path on a small set of videos made on the spot."""
+
+    output: Path = option(Path("demo-out"), "Folder for videos, features, codes and runs.", short="-o")
+    device: str = option("auto", "cpu, cuda:0, …; auto = a GPU if there is one.")
+
+
+@dataclass(frozen=True)
+class DoctorConfig:
+    """Check that this installation can do its work."""

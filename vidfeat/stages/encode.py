@@ -1,0 +1,154 @@
+"""``vidfeat encode``: one vector per item from the features of its frames."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vidfeat import encoders
+from vidfeat.datasets.items import Item
+from vidfeat.datasets.manifest import read_manifest
+from vidfeat.errors import ItemError, UsageError
+from vidfeat.progress import Progress
+from vidfeat.stages.config.encode import EncodeConfig
+from vidfeat.stages.extract import write_failures
+from vidfeat.stages.recorder import Failure
+from vidfeat.store import CodesWriter, FeatureFile, open_features
+
+log = logging.getLogger("vidfeat")
+
+
+@dataclass(frozen=True)
+class EncodeSummary:
+    """What was encoded: ``dimension`` is the length of one code."""
+
+    output: Path
+    items: int
+    dimension: int
+    feature: str
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.failures else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "output": str(self.output),
+            "items": self.items,
+            "dimension": self.dimension,
+            "feature": self.feature,
+            "failures": [vars(failure) for failure in self.failures],
+        }
+
+
+def run(config: EncodeConfig) -> EncodeSummary:
+    """Encode every item of a features file, one at a time, so that memory does not grow with their number."""
+    encoder = build_encoder(config)
+    failures: list[Failure] = []
+    with open_features(config.features) as features:
+        feature = choose_feature(features, config.feature)
+        listed = manifest_items(config.manifest, features.ids)
+        ids = features.ids if listed is None else [item_id for item_id in features.ids if item_id in listed]
+        provenance = {
+            "features": features.settings,
+            "extraction": extraction_options(features.run),
+            "features_fingerprint": features.fingerprint,
+            "feature": feature,
+            "encode": encoding_of(config),
+        }
+        with CodesWriter(config.output, provenance) as codes, Progress(len(ids)) as progress:
+            for item_id in ids:
+                stored = features[item_id]
+                try:
+                    code = encode_item(encoder, stored, feature)
+                except ItemError as error:
+                    log.warning("%s failed: %s", item_id, error)
+                    failures.append(Failure(item_id, "failed", str(error)))
+                    progress.item_done("failed")
+                    continue
+                item = listed[item_id] if listed is not None else stored
+                codes.append(item_id, {"default": code}, item.labels, item.group, dict(item.splits))
+                progress.item_done("done")
+            if not codes.count:
+                raise UsageError(
+                    f"No item of {config.features} could be encoded; the first reason: {failures[0].reason}"
+                )
+            dimension = len(code)
+    write_failures(config.output, failures)
+    return EncodeSummary(config.output, len(ids) - len(failures), dimension, feature, failures)
+
+
+def encoding_of(config: EncodeConfig) -> dict[str, Any]:
+    """The options that determine the codes, by field name; ``EncodeConfig(**…)`` takes them back."""
+    names = ("method", "C", "epsilon", "direction", "map", "no_smooth", "pyramid", "no_normalize")
+    return {name: getattr(config, name) for name in names}
+
+
+def build_encoder(config: EncodeConfig) -> Any:
+    """The estimator that the options describe."""
+    normalize = not config.no_normalize
+    pools = {
+        "avg": lambda: encoders.AveragePool(normalize=normalize),
+        "max": lambda: encoders.MaxPool(normalize=normalize),
+        "rankpool": lambda: encoders.RankPool(
+            C=config.C,
+            epsilon=config.epsilon,
+            smooth=not config.no_smooth,
+            map=config.map,
+            normalize=normalize,
+            direction=config.direction,
+        ),
+    }
+    pool = pools[config.method]()
+    return pool if config.pyramid == 1 else encoders.TemporalPyramid(config.pyramid, pool=pool, normalize=normalize)
+
+
+def encode_item(encoder: Any, stored: Any, feature: str) -> Any:
+    """The code of one item; raises ItemError with the reason if it has none."""
+    if feature not in stored.names:
+        raise ItemError(f"has no feature {feature!r}; it has {', '.join(stored.names)}.")
+    try:
+        return encoder.transform([stored[feature]])[0]
+    except UsageError as error:
+        raise ItemError(str(error)) from error
+
+
+def choose_feature(features: FeatureFile, wanted: str | None) -> str:
+    """The named feature, or the only one there is."""
+    names = features[features.ids[0]].names if len(features) else []
+    if wanted is None and len(names) == 1:
+        return names[0]
+    if wanted is None:
+        raise UsageError(f"{features.path} has the features {', '.join(names)}; choose one with --feature.")
+    if wanted not in names:
+        raise UsageError(f"{features.path} has no feature {wanted!r}; it has {', '.join(names) or 'none at all'}.")
+    return wanted
+
+
+def manifest_items(manifest: Path | None, stored_ids: list[str]) -> Mapping[str, Item] | None:
+    """The manifest's items by id, or None without a manifest; says how the two lists differ."""
+    if manifest is None:
+        return None
+    items = {item.id: item for item in read_manifest(manifest, need_paths=False)}
+    known = set(stored_ids)
+    absent = [item_id for item_id in items if item_id not in known]
+    extra = len(known) - (len(items) - len(absent))
+    if len(absent) == len(items):
+        raise UsageError(
+            f"None of the {len(items)} ids of {manifest} is in the file (first: {absent[0]!r}; the file's first: "
+            f"{stored_ids[0] if stored_ids else 'none'!r}). Ids must be equal, suffix included."
+        )
+    if absent:
+        log.warning("%d ids of %s are not in the file and are left out (first: %r).", len(absent), manifest, absent[0])
+    if extra:
+        log.info("%d items of the file are not in %s and are left out.", extra, manifest)
+    return items
+
+
+def extraction_options(run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The options of 'vidfeat extract' that a features file remembers, also through 'merge'; None if it was imported."""
+    if "merged" in run:
+        return extraction_options(run["merged"][0]["run"])
+    return run.get("options")

@@ -1,0 +1,45 @@
+"""What a device worker tells the recorder, in process or over a queue: plain values only."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Features of some consecutive frames of one item."""
+
+    item_id: str
+    frames: np.ndarray
+    times: np.ndarray
+    features: dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """All rows of the item have been sent. ``state``: done, truncated or empty; ``attrs`` describe source and run."""
+
+    item_id: str
+    state: str
+    reason: str
+    attrs: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The item cannot be had; rows already sent are void."""
+
+    item_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class WorkerEnded:
+    """A device process has no more work; with a reason, it broke off."""
+
+    device: str
+    reason: str
+
+
+Event = Rows | Finished | Failed | WorkerEnded

@@ -1,0 +1,144 @@
+"""Codes with the labels, groups and split that a classifier is trained and tested on."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidfeat.classify.labels import class_names
+from vidfeat.errors import UsageError
+from vidfeat.stages.encode import manifest_items
+from vidfeat.store import CodesFile, open_codes
+
+log = logging.getLogger("vidfeat")
+
+
+@dataclass(frozen=True)
+class LabelledCodes:
+    """Rows of one code set; all sequences have one entry per item, sorted by id."""
+
+    ids: list[str]
+    codes: np.ndarray
+    labels: list[tuple[str, ...]]
+    groups: list[str]
+    splits: dict[str, list[str]]
+    provenance: dict[str, Any]
+
+    def take(self, rows: Sequence[int]) -> "LabelledCodes":
+        """The items at ``rows``."""
+        return LabelledCodes(
+            [self.ids[i] for i in rows],
+            self.codes[list(rows)],
+            [self.labels[i] for i in rows],
+            [self.groups[i] for i in rows],
+            {name: [values[i] for i in rows] for name, values in self.splits.items()},
+            self.provenance,
+        )
+
+
+def read_labelled(path: Path, set_name: str, manifest: Path | None, merge_labels: str | None) -> LabelledCodes:
+    """Read one set of a codes file; a manifest replaces labels, groups and splits, then classes are joined."""
+    with open_codes(path) as stored:
+        data = _from_file(stored, set_name)
+    listed = manifest_items(manifest, data.ids)
+    if listed is not None:
+        data = data.take([row for row, item_id in enumerate(data.ids) if item_id in listed])
+        items = [listed[item_id] for item_id in data.ids]
+        columns = sorted({name for item in items for name in item.splits})
+        splits = {name: [item.splits.get(name, "") for item in items] for name in columns}
+        data = LabelledCodes(
+            data.ids,
+            data.codes,
+            [item.labels for item in items],
+            [item.group for item in items],
+            splits,
+            data.provenance,
+        )
+    if merge_labels is None:
+        return data
+    renamed = parse_merge_labels(merge_labels, {label for labels in data.labels for label in labels})
+    joined = [tuple(dict.fromkeys(renamed.get(label, label) for label in labels)) for labels in data.labels]
+    return LabelledCodes(data.ids, data.codes, joined, data.groups, data.splits, data.provenance)
+
+
+def _from_file(stored: CodesFile, set_name: str) -> LabelledCodes:
+    if set_name not in stored.sets:
+        raise UsageError(
+            f"{stored.path} has no set {set_name!r}; it has {', '.join(stored.sets)}. Choose one with --set."
+        )
+    codes = stored.codes(set_name)
+    if not np.isfinite(codes).all():
+        bad = stored.ids[int(np.flatnonzero(~np.isfinite(codes).all(axis=1))[0])]
+        raise UsageError(f"{stored.path}: the code of {bad!r} has NaN or infinite values. Encode it again.")
+    return LabelledCodes(
+        list(stored.ids), codes, [tuple(labels) for labels in stored.labels], list(stored.groups), dict(stored.splits),
+        stored.provenance,
+    )  # fmt: skip
+
+
+def parse_merge_labels(text: str, known: set[str]) -> dict[str, str]:
+    """``"down=sitdown,falling;up=standup"`` -> {"sitdown": "down", …}. UsageError for a label that does not occur."""
+    renamed: dict[str, str] = {}
+    for rule in text.split(";"):
+        new, equals, old = rule.partition("=")
+        names = [name.strip() for name in old.split(",") if name.strip()]
+        if not equals or not new.strip() or not names:
+            raise UsageError(f"--merge-labels {rule!r} is not of the form NEW=A,B (several joined by ';').")
+        for name in names:
+            if name not in known:
+                raise UsageError(
+                    f"--merge-labels: no item has the label {name!r}; labels are {', '.join(sorted(known))}."
+                )
+            renamed[name] = new.strip()
+    return renamed
+
+
+def choose_split(data: LabelledCodes, wanted: str | None) -> str:
+    """The named split column, or the only one there is."""
+    names = sorted(data.splits)
+    if wanted is None and len(names) == 1:
+        return names[0]
+    if not names:
+        raise UsageError(
+            "The codes have no split. Give --manifest with a split column (train/test), or --leave-one-group-out."
+        )
+    if wanted is None:
+        raise UsageError(f"The codes have the splits {', '.join(names)}; choose one with --split.")
+    if wanted not in names:
+        raise UsageError(f"The codes have no split {wanted!r}; they have {', '.join(names)}.")
+    return wanted
+
+
+def split_rows(data: LabelledCodes, split: str) -> tuple[list[int], list[int]]:
+    """Rows of the training and the test part; both must exist."""
+    parts: Mapping[str, list[int]] = {"train": [], "test": []}
+    others = 0
+    for row, part in enumerate(data.splits[split]):
+        if part in parts:
+            parts[part].append(row)
+        else:
+            others += 1
+    for name, rows in parts.items():
+        if not rows:
+            raise UsageError(
+                f"Split {split!r} has no {name} items among the {len(data.ids)} codes; see its column in the manifest."
+            )
+    if others:
+        log.info("%d items are in neither part of split %s and are left out.", others, split)
+    return parts["train"], parts["test"]
+
+
+def training_classes(data: LabelledCodes) -> list[str]:
+    """Sorted classes of the training items; UsageError if an item has no label or there are fewer than two classes."""
+    unlabelled = [item_id for item_id, own in zip(data.ids, data.labels, strict=True) if not own]
+    if unlabelled:
+        raise UsageError(
+            f"{len(unlabelled)} training items have no label (first: {unlabelled[0]!r}); give --manifest with labels."
+        )
+    classes = class_names(data.labels)
+    if len(classes) < 2:
+        raise UsageError(f"All training items have the class {classes[0]!r}; a classifier needs two classes or more.")
+    return classes

@@ -1,0 +1,91 @@
+"""``vidfeat predict``: from new videos to labels, with the extraction, encoding and model that a run remembers."""
+
+import dataclasses
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidfeat.errors import UsageError
+from vidfeat.stages import encode, extract, runs
+from vidfeat.stages.config.encode import EncodeConfig
+from vidfeat.stages.config.extract import ExtractConfig
+from vidfeat.stages.config.files import PredictConfig
+from vidfeat.stages.recorder import Failure
+from vidfeat.store import open_codes, open_features
+from vidfeat.store.settings import differences, in_words
+
+
+@dataclass(frozen=True)
+class PredictSummary:
+    """One entry per item: id, predicted class, and its best-scored classes."""
+
+    predictions: list[dict[str, Any]]
+    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def exit_code(self) -> int:
+        return 1 if self.failures else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"predictions": self.predictions, "failures": [vars(failure) for failure in self.failures]}
+
+
+def run(config: PredictConfig) -> PredictSummary:
+    """Extract and encode into a temporary folder, then score."""
+    model = runs.read_run(config.run)
+    provenance = model.meta["provenance"]
+    options = provenance["extraction"]
+    if options is None:
+        raise UsageError(
+            f"The features behind {config.run} were imported, so vidfeat cannot extract them from a video. Import and "
+            "encode the new features the same way, then use 'vidfeat svm predict'."
+        )
+    with tempfile.TemporaryDirectory(prefix="vidfeat-") as folder:
+        features, codes = Path(folder) / "feats.h5", Path(folder) / "codes.h5"
+        extracted = extract.run(extraction_of(options, config, features))
+        if not extracted.kept:
+            return PredictSummary([], extracted.failures)
+        _check_settings(features, provenance)
+        encoded = encode.run(
+            EncodeConfig(features=features, output=codes, feature=provenance["feature"], **provenance["encode"])
+        )
+        with open_codes(codes) as stored:
+            ids, labels = list(stored.ids), [tuple(own) for own in stored.labels]
+            scores = model.scores(stored.codes(model.meta["set"]))
+    if config.output is not None:
+        runs.write_predictions(config.output, ids, [""] * len(ids), labels, scores, model.classes)
+    predictions = [_entry(item_id, row, model.classes, config.top) for item_id, row in zip(ids, scores, strict=True)]
+    return PredictSummary(predictions, [*extracted.failures, *encoded.failures])
+
+
+def extraction_of(options: dict[str, Any], config: PredictConfig, output: Path) -> ExtractConfig:
+    """The training extraction with other inputs, output and device."""
+    known = {f.name for f in dataclasses.fields(ExtractConfig)}
+    kept = {name: value for name, value in options.items() if name in known}
+    overrides: dict[str, Any] = {"inputs": config.inputs, "output": output, "device": config.device}
+    if config.weights is not None:
+        overrides["weights"] = config.weights
+    return ExtractConfig(**{**kept, **overrides})
+
+
+def _check_settings(features: Path, provenance: dict[str, Any]) -> None:
+    """The new features must mean what the run's did; weights that have changed would go unnoticed otherwise."""
+    with open_features(features) as stored:
+        found = differences(provenance["features"], stored.settings)
+    if found:
+        raise UsageError(
+            f"The extraction is not the one that the run was trained on ({in_words(found)}). If the weights differ, give "
+            "the right file with --weights."
+        )
+
+
+def _entry(item_id: str, scores: np.ndarray, classes: list[str], top: int) -> dict[str, Any]:
+    best = np.argsort(-scores, kind="stable")[:top]
+    return {
+        "id": item_id,
+        "predicted": classes[int(best[0])],
+        "scores": {classes[int(column)]: float(scores[column]) for column in best},
+    }

@@ -1,0 +1,143 @@
+"""Turns the events of device workers into stored items, failures and progress."""
+
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vidfeat.datasets.items import Item
+from vidfeat.errors import ItemError
+from vidfeat.progress import Progress
+from vidfeat.stages.events import Event, Failed, Finished, Rows
+from vidfeat.store import FeatureWriter, ItemWriter
+
+log = logging.getLogger("vidfeat")
+
+KEPT = ("done", "truncated")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An item that gave no features: ``state`` is failed or empty."""
+
+    id: str
+    state: str
+    reason: str
+
+
+class Recorder:
+    """Writes every finished item, and remembers what became of the others."""
+
+    def __init__(
+        self,
+        writer: FeatureWriter,
+        items: Mapping[str, Item],
+        *,
+        run_attrs: Mapping[str, Any],
+        strict: bool,
+        progress: Progress,
+    ) -> None:
+        self._writer, self._items, self._run_attrs = writer, items, run_attrs
+        self._strict, self._progress = strict, progress
+        self._open: dict[str, ItemWriter] = {}
+        self._lost: set[str] = set()
+        self.failures: list[Failure] = []
+        self.states: Counter[str] = Counter()
+        self.frames = 0
+
+    def __call__(self, event: Event) -> None:
+        if event.item_id in self._lost:
+            return  # what was already under way when the item failed
+        match event:
+            case Rows():
+                self._rows(event)
+            case Finished():
+                self._finished(event)
+            case Failed():
+                self._fail(event.item_id, "failed", event.reason)
+
+    def _rows(self, event: Rows) -> None:
+        writer = self._open.get(event.item_id)
+        if writer is None:
+            writer = self._open[event.item_id] = self._writer.item(event.item_id)
+        try:
+            for name, values in event.features.items():
+                writer.append(name, values)
+            writer.append("time", event.times)
+            writer.append("frame", event.frames)
+        except (ItemError, ValueError) as error:  # ValueError: frames, and so maps, of another size than before
+            self._fail(event.item_id, "failed", str(error))
+            return
+        self.frames += len(event.times)
+        self._progress.add_frames(len(event.times))
+
+    def _finished(self, event: Finished) -> None:
+        if event.state not in KEPT or event.item_id not in self._open:
+            self._fail(event.item_id, event.state, event.reason)
+            return
+        if event.state == "truncated":
+            if self._strict:
+                self._fail(event.item_id, "failed", f"truncated: {event.reason}")
+                return
+            log.warning("%s is truncated and kept: %s", event.item_id, event.reason)
+        item = self._items[event.item_id]
+        self._open.pop(event.item_id).finish(
+            {**event.attrs, **source_attrs(item), **self._run_attrs, "state": event.state},
+            labels=item.labels,
+            group=item.group,
+            splits=item.splits,
+        )
+        self._count(event.state)
+
+    def _fail(self, item_id: str, state: str, reason: str) -> None:
+        self._lost.add(item_id)
+        writer = self._open.pop(item_id, None)
+        if writer is not None:
+            writer.discard()
+        log.warning("%s %s: %s", item_id, state, reason)
+        self.failures.append(Failure(item_id, state, reason))
+        self._count(state)
+
+    def _count(self, state: str) -> None:
+        self.states[state] += 1
+        self._progress.item_done(state)
+
+
+def source_attrs(item: Item) -> dict[str, Any]:
+    """Where an item came from, as HDF5 attributes."""
+    size, mtime = source_stamp(item.path)
+    attrs: dict[str, Any] = {"path": str(item.path), "size": size, "mtime": mtime}
+    if item.start is not None:
+        attrs["start"] = item.start
+    if item.end is not None:
+        attrs["end"] = item.end
+    return attrs
+
+
+def source_stamp(path: Path) -> tuple[int, float]:
+    """Size in bytes and time of last change, or (-1, -1) if the file is not there."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return -1, -1.0
+    return status.st_size, status.st_mtime
+
+
+def changed_sources(items: Iterable[Item], done: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Ids of finished items whose source file or segment is no longer what it was when they were extracted.
+
+    A source that has vanished is not a change: its features are kept.
+    """
+    changed = []
+    for item in items:
+        attrs = done.get(item.id)
+        if attrs is None:
+            continue
+        stamp = source_stamp(item.path)
+        segment = (attrs.get("start"), attrs.get("end"))
+        if (stamp != (-1, -1.0) and stamp != (attrs["size"], attrs["mtime"])) or segment != (item.start, item.end):
+            changed.append(item.id)
+    return changed

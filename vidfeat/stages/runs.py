@@ -1,0 +1,140 @@
+"""The folder RUN: results.json, predictions.csv, model.json, and one LIBSVM text file per class."""
+
+import csv
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vidfeat.classify.model_text import linear_model_text, parse_linear_model
+from vidfeat.errors import UsageError
+from vidfeat.store import write_csv, write_json, write_text
+
+FORMAT = "vidfeat-svm"
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class LinearRun:
+    """A trained one-vs-rest linear classifier: scores = codes · weightsᵀ + biases."""
+
+    weights: np.ndarray  # [classes, D]
+    biases: np.ndarray  # [classes]
+    meta: dict[str, Any]
+
+    @property
+    def classes(self) -> list[str]:
+        return self.meta["classes"]
+
+    def scores(self, codes: np.ndarray) -> np.ndarray:
+        """float64 ``[items, classes]``."""
+        return np.asarray(codes, dtype=np.float64) @ self.weights.T + self.biases
+
+
+def check_free(folder: Path, overwrite: bool) -> None:
+    """UsageError if RUN exists and may not be replaced."""
+    if folder.exists() and not overwrite:
+        raise UsageError(f"{folder} exists already. Choose another folder, or give --overwrite to replace it.")
+    if (
+        folder.exists()
+        and not (folder / "model.json").is_file()
+        and any(folder.iterdir() if folder.is_dir() else [folder])
+    ):
+        raise UsageError(
+            f"{folder} exists and is not a run of vidfeat svm, so --overwrite leaves it alone. Choose another folder."
+        )
+
+
+def write_run(folder: Path, run: LinearRun, results: dict[str, Any], predictions: Sequence[Any]) -> None:
+    """Write the folder (``predictions``: arguments of ``write_predictions`` after the path) under a temporary name and rename it, so that a half-written run never has its name."""
+    new = folder.with_name(folder.name + ".new")
+    if new.exists():
+        shutil.rmtree(new)
+    new.mkdir(parents=True)
+    for number, (weights, bias) in enumerate(zip(run.weights, run.biases, strict=True)):
+        write_text(new / model_file(number), linear_model_text(weights, float(bias)))
+    write_json(new / "model.json", run.meta)
+    write_predictions(new / "predictions.csv", *predictions)
+    write_json(new / "results.json", results)
+    old = folder.with_name(folder.name + ".old")
+    if old.exists():
+        shutil.rmtree(old)
+    if folder.exists():
+        folder.rename(old)
+    new.rename(folder)
+    if old.exists():
+        shutil.rmtree(old)
+
+
+def model_file(number: int) -> str:
+    """Name of the LIBSVM file of one class, by its place in ``model.json``'s classes."""
+    return f"class-{number:04d}.libsvm"
+
+
+def read_json(folder: Path, name: str) -> dict[str, Any]:
+    """One of the run's JSON files; UsageError in words if the folder is no run."""
+    path = folder / name
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UsageError(f"{folder} is not a run: it has no {name}. 'vidfeat svm train' writes one.") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise UsageError(f"Cannot read {path}: {error}.") from None
+
+
+def read_run(folder: Path) -> LinearRun:
+    """Load a run's model."""
+    meta = read_json(folder, "model.json")
+    if meta.get("format") != FORMAT or meta.get("version") != VERSION:
+        raise UsageError(
+            f"{folder}/model.json is {meta.get('format')!r} version {meta.get('version')}; this vidfeat reads {FORMAT!r} version {VERSION}."
+        )
+    weights, biases = [], []
+    for number in range(len(meta["classes"])):
+        path = folder / model_file(number)
+        try:
+            text = path.read_text(encoding="ascii")
+        except OSError as error:
+            raise UsageError(f"Cannot read the model of class {meta['classes'][number]!r}: {error}.") from None
+        w, b, labels = parse_linear_model(text, meta["dimension"])
+        sign = 1.0 if labels[0] == 1 else -1.0
+        weights.append(sign * w)
+        biases.append(sign * b)
+    return LinearRun(np.array(weights), np.array(biases), meta)
+
+
+def write_predictions(
+    path: Path,
+    ids: Sequence[str],
+    parts: Sequence[str],
+    labels: Sequence[tuple[str, ...]],
+    scores: np.ndarray,
+    classes: Sequence[str],
+) -> None:
+    """``id,split,label,predicted,score:<class>…``, one row per item."""
+    best = scores.argmax(axis=1)
+    rows = [
+        [item_id, part, "|".join(own), classes[top], *row]
+        for item_id, part, own, top, row in zip(ids, parts, labels, best, scores.tolist(), strict=True)
+    ]
+    write_csv(path, ["id", "split", "label", "predicted", *(f"score:{name}" for name in classes)], rows)
+
+
+def read_predictions(folder: Path) -> tuple[list[str], list[tuple[str, ...]], np.ndarray, list[str]]:
+    """Ids, labels, scores ``[items, classes]`` and classes of a run's predictions.csv."""
+    path = folder / "predictions.csv"
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+        classes = [name.removeprefix("score:") for name in header[4:]]
+        scores = np.array([[float(value) for value in row[4:]] for row in rows]).reshape(len(rows), len(classes))
+    except FileNotFoundError:
+        raise UsageError(f"{folder} is not a run: it has no predictions.csv. 'vidfeat svm train' writes one.") from None
+    except (OSError, UnicodeDecodeError, ValueError) as error:
+        raise UsageError(f"Cannot read {path}: {error}.") from None
+    labels = [tuple(part for part in row[2].split("|") if part) for row in rows]
+    return [row[0] for row in rows], labels, scores, classes

@@ -1,0 +1,93 @@
+"""Rows of one dataset on their way to disk: collected into whole chunks, then written chunk by chunk."""
+
+import h5py
+import numpy as np
+from h5py import h5d, h5p, h5s, h5t
+
+# HDF5 reads and checks whole chunks: about 1 MB keeps reading a few rows cheap and the index of a long video small.
+CHUNK_BYTES = 1 << 20
+
+
+class RowBuffer:
+    """Rows [n, ...] of one shape and type, copied once, into blocks of exactly the rows of one HDF5 chunk."""
+
+    def __init__(self, dtype: np.dtype, row_shape: tuple[int, ...]) -> None:
+        self.dtype, self.row_shape = dtype, row_shape
+        row_bytes = dtype.itemsize * int(np.prod(row_shape, dtype=np.int64))
+        self.block_rows = max(1, CHUNK_BYTES // max(1, row_bytes))
+        self.rows = 0
+        self._full: list[np.ndarray] = []
+        self._current: np.ndarray | None = None
+        self._filled = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory that the rows not yet taken fill."""
+        held = sum(block.nbytes for block in self._full)
+        return held + (self._current[: self._filled].nbytes if self._current is not None else 0)
+
+    def append(self, rows: np.ndarray) -> None:
+        self.rows += len(rows)
+        while len(rows):
+            if self._current is None:
+                self._current = np.empty((self.block_rows, *self.row_shape), self.dtype)
+                self._filled = 0
+            n = min(len(rows), self.block_rows - self._filled)
+            self._current[self._filled : self._filled + n] = rows[:n]
+            self._filled += n
+            rows = rows[n:]
+            if self._filled == self.block_rows:
+                self._full.append(self._current)
+                self._current = None
+
+    def take(self, rest: bool) -> list[np.ndarray]:
+        """Hand over the full blocks, and with ``rest`` also the last, partly filled one."""
+        blocks, self._full = self._full, []
+        if rest and self._current is not None:
+            blocks.append(self._current[: self._filled])
+            self._current = None
+        return blocks
+
+
+def create_dataset(
+    group: h5py.Group,
+    name: str,
+    dtype: np.dtype,
+    shape: tuple[int, ...],
+    block_rows: int,
+    compression: str,
+    grows: bool,
+) -> h5py.Dataset:
+    """A chunked dataset with checksums, [T, ...] with whole rows per chunk; ``grows``: T may be extended later."""
+    if not grows:
+        block_rows = min(block_rows, max(1, shape[0]))
+    creation = h5p.create(h5p.DATASET_CREATE)
+    creation.set_chunk((block_rows, *(max(1, n) for n in shape[1:])))
+    if compression == "gzip":
+        creation.set_shuffle()
+        creation.set_deflate(1)
+    creation.set_fletcher32()
+    creation.set_obj_track_times(False)
+    limits = (h5s.UNLIMITED, *shape[1:]) if grows else shape
+    space, kind = h5s.create_simple(shape, limits), h5t.py_create(dtype, logical=True)
+    return h5py.Dataset(h5d.create(group.id, name.encode(), kind, space, creation))
+
+
+def append_blocks(dataset: h5py.Dataset, blocks: list[np.ndarray], start: int) -> int:
+    """Write blocks one after the other from row ``start``, extending the dataset where needed; the new end."""
+    for block in blocks:
+        end = start + len(block)
+        if end > dataset.shape[0]:
+            dataset.resize(end, axis=0)
+        dataset.id.write(
+            h5s.create_simple(block.shape), _rows_space(dataset, start, len(block)), np.ascontiguousarray(block)
+        )
+        start = end
+    return start
+
+
+def _rows_space(dataset: h5py.Dataset, start: int, count: int) -> h5s.SpaceID:
+    space = dataset.id.get_space()
+    rest = dataset.shape[1:]
+    space.select_hyperslab((start, *(0 for _ in rest)), (count, *rest))
+    return space

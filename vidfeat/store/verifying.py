@@ -1,0 +1,139 @@
+"""Read every byte of a feature file and say what is wrong with it."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+from vidfeat.errors import StorageError, UsageError
+from vidfeat.store import attributes, layout
+from vidfeat.store.settings import fingerprint
+
+_READ_BYTES = 8 << 20
+
+
+class Problem(NamedTuple):
+    """``id`` is an item, or empty for the file itself; ``what`` says what is wrong."""
+
+    id: str
+    what: str
+
+
+def verify(path: Path | str) -> list[Problem]:
+    """All problems of a feature file, its parts and the files it links to; an empty list means that it is sound.
+
+    Checked are the checksums of all data and metadata, that every chunk is there, equal T across features, times and
+    frames, increasing times, finite values, and that nothing but finished items lies in the file. UsageError if there
+    is no such file or it is not a feature file.
+    """
+    path = Path(path)
+    problems: list[Problem] = []
+    linked: set[Path] = set()
+    parts = layout.list_parts(layout.parts_folder(path))
+    if path.exists() or not parts:
+        try:
+            problems += _verify_file(path, linked)
+        except StorageError as error:
+            problems.append(Problem("", str(error)))
+    for part in parts:
+        if part.resolve() not in linked:
+            try:
+                problems += _verify_file(part, linked)
+            except (StorageError, UsageError) as error:
+                problems.append(Problem("", str(error)))
+    return problems
+
+
+def _verify_file(path: Path, linked: set[Path]) -> Iterator[Problem]:
+    file, root = layout.open_features_file(path)
+    with file:
+        if fingerprint(root.settings) != root.fingerprint:
+            yield Problem("", f"{path}: the fingerprint does not belong to the stored settings")
+        try:
+            found = sorted(layout.walk(file))
+        except layout.H5_ERRORS as error:
+            yield Problem("", f"{path}: the list of items cannot be read ({error})")
+            return
+        for entry in found:
+            if entry.stray:
+                yield Problem(entry.id, f"{path}: {entry.stray}")
+                continue
+            if entry.link:
+                linked.add((path.parent / entry.link[0]).resolve())
+            try:
+                group = layout.item_group(file, entry.id, path)
+                yield from (Problem(entry.id, what) for what in _verify_item(group))
+            except StorageError as error:
+                yield Problem(entry.id, str(error))
+            except layout.H5_ERRORS as error:
+                yield Problem(entry.id, f"cannot be read ({error})")
+
+
+def _verify_item(group: h5py.Group) -> Iterator[str]:
+    attributes.read_attrs(group)
+    lengths: dict[str, int] = {}
+    for name in sorted(group):
+        dataset = group[name]
+        if not isinstance(dataset, h5py.Dataset) or dataset.ndim < 1:
+            yield f"{name!r} is not an array [T, ...]"
+            continue
+        lengths[name] = dataset.shape[0]
+        try:
+            attributes.read_attrs(dataset)
+            yield from (f"{name!r}: {what}" for what in _verify_dataset(name, dataset))
+        except layout.H5_ERRORS as error:
+            yield f"{name!r} cannot be read ({error})"
+    for prefix in ("", "flow."):
+        here = {n: t for n, t in lengths.items() if n.startswith("flow.") == bool(prefix)}
+        if here and len(set(here.values())) > 1:
+            yield f"different lengths: {', '.join(f'{n} {t}' for n, t in here.items())}"
+        if here and (missing := {prefix + "time", prefix + "frame"} - here.keys()):
+            yield f"has no {' and no '.join(sorted(missing))}"
+    if not lengths:
+        yield "has no arrays"
+
+
+def _verify_dataset(name: str, dataset: h5py.Dataset) -> Iterator[str]:
+    yield from _verify_chunks(dataset)
+    row_bytes = max(1, dataset.dtype.itemsize * math.prod(dataset.shape[1:]))
+    step = max(1, _READ_BYTES // row_bytes)
+    if dataset.chunks:
+        step = max(1, step // dataset.chunks[0]) * dataset.chunks[0]
+    is_time = name.removeprefix("flow.") == "time"
+    last, finite, increasing = -np.inf, True, True
+    for start in range(0, dataset.shape[0], step):
+        rows = dataset[start : start + step]
+        if rows.dtype.kind == "f":
+            finite = finite and bool(np.isfinite(rows).all())
+        if is_time:
+            increasing = increasing and bool((np.diff(rows, prepend=last) > 0).all())
+            last = rows[-1]
+    if not finite:
+        yield "has values that are not finite"
+    if not increasing:
+        yield "does not increase"
+
+
+def _verify_chunks(dataset: h5py.Dataset) -> Iterator[str]:
+    """The index of chunks has no checksum of its own in this format: a lost chunk would read as zeros, and a changed
+    filter mask would switch the checksum off."""
+    if dataset.chunks is None:
+        yield "has no checksums (it is not chunked)"
+        return
+    if not dataset.fletcher32:
+        yield "has no checksums"
+    expected = math.prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True))
+    offsets: set[tuple[int, ...]] = set()
+    masked = False
+    for index in range(dataset.id.get_num_chunks()):
+        info = dataset.id.get_chunk_info(index)
+        masked = masked or info.filter_mask != 0
+        if all(o % c == 0 and o < n for o, c, n in zip(info.chunk_offset, dataset.chunks, dataset.shape, strict=True)):
+            offsets.add(info.chunk_offset)
+    if len(offsets) != expected:
+        yield f"{len(offsets)} of {expected} chunks are there"
+    if masked:
+        yield "a chunk was stored without its checksum"
