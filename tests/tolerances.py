@@ -24,3 +24,11 @@ LIBLINEAR_OBJECTIVE = 1e-7
 
 # Decision values against another build of LIBSVM, both at tol 1e-9: LIBSVM keeps its kernel cache in float32.
 DECISION_VALUES = 1e-6
+
+# Grey levels between converted pixels and the plain YUV formula. Full-resolution chroma: rounding to 8 bits only.
+# Subsampled chroma goes through FFmpeg's table-driven path, which rounds each table entry (measured: up to 3.2).
+YUV_444 = 0.6
+YUV_420 = 3.5
+
+# Grey levels of a lossless clip's frames after RGB -> YUV -> RGB, and of a visually lossless H.264 clip (crf 18).
+CODED_GREY = 4

@@ -77,6 +77,21 @@ def test_warns_when_the_gap_is_not_reached(monkeypatch):
     assert not info.converged
 
 
+UNDAMPED_CYCLES = {
+    "tall": [[-3, 0], [2, -2], [-2, -2]],
+    "wide": [[-3, 0, 0], [2, -2, 0], [-2, -2, 0]],
+}
+
+
+@pytest.mark.parametrize("name", UNDAMPED_CYCLES)
+def test_damping_ends_the_cycles_of_newtons_method(name, monkeypatch):
+    v = torch.tensor(UNDAMPED_CYCLES[name], dtype=torch.float64)
+    damped = solve(v, 1000.0, 0.5)
+    assert damped.converged and damped.steps < 10
+    monkeypatch.setattr("vidfeat.pooling.rank_solver._exact_step", lambda *state: 1.0)
+    assert not solve(v, 1000.0, 0.5).converged  # the example really needs it
+
+
 def test_one_frame_has_the_closed_form():
     v, C, epsilon = np.array([[3.0, 4.0]]), 2.0, 0.1
     expected = C * (1 - epsilon) / (1 + C * 25) * v[0]

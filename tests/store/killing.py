@@ -3,8 +3,8 @@
     killing.py FOLDER SCENARIO WRITE_STRIDE     ->  one JSON line {"operations": [...], "cases": n, "failures": [...]}
 
 The store is imported once; every case runs in a fork of this process, which holds no other thread. All functions of
-vidfeat.store.fs that change something, and the closing of HDF5 files, are wrapped from outside. "After operation n" is the
-same moment as "before operation n + 1". Writes are also torn: half of one arrives, then the process dies.
+vidfeat.store.fs that change something, and the closing of HDF5 files, are wrapped from outside. "After operation n" is
+the same moment as "before operation n + 1". Writes are also torn: half of one arrives, then the process dies.
 """
 
 import json
@@ -21,11 +21,10 @@ from storing import IDS, contents, extract
 from vidfeat.store import fs, verify
 from vidfeat.store.part import PartFile
 
-WRAPPED = (
-    "open_new open_existing pwrite truncate fsync close fsync_dir rename unlink make_dir remove_dir".split()
-)
-SMALL = {"part_bytes": 12_000, "part_seconds": 1e9, "spill_bytes": 40_000}
-FEW = IDS[:7]
+WRAPPED = ["open_new", "open_existing", "pwrite", "truncate", "fsync", "close", "fsync_dir", "rename", "unlink"]
+WRAPPED += ["make_dir", "remove_dir"]
+SMALL = {"part_bytes": 50_000, "part_seconds": 1e9, "spill_bytes": 40_000}
+FEW = IDS[:5]
 
 
 class Scenario:
@@ -36,7 +35,7 @@ class Scenario:
 
     def prepare(self, out: Path) -> None:
         if self.name in ("again", "overwrite"):
-            extract(out, FEW[:4], part_bytes=1)
+            extract(out, FEW[:3], part_bytes=1)
         elif self.name == "merge-links":
             extract(out, FEW, part_bytes=1, merge=False)
 
@@ -64,11 +63,13 @@ class Killer:
         self.at, self.torn, self.names, self.log = at, torn, [], log
         for name in WRAPPED:
             setattr(fs, name, self.wrap(name, getattr(fs, name)))
-        h5py.File.close = self.wrap("h5.close", h5py.File.close)
+        h5py.File.close = self.wrap("h5.close", h5py.File.close)  # of written files; closing a read one changes nothing
         self.watch_parts()
 
     def wrap(self, name, function):
         def wrapped(*args):
+            if name == "h5.close" and not (args[0].id and args[0].mode == "r+"):
+                return function(*args)
             if len(self.names) == self.at:
                 if self.torn:
                     fd, data, offset = args

@@ -10,7 +10,7 @@ from vidfeat.store import FeatureWriter, open_features
 SETTINGS = {"backbone": "fake", "layers": ["fc7"], "fps": 6.0}
 IDS = [
     "-dash.mp4",
-    "a b/it's \"quoted\".avi",
+    'a b/it\'s "quoted".avi',
     "a#1.mp4",
     "a/deep/er/clip.mp4",
     "a/deep/es.mp4",
@@ -29,20 +29,26 @@ def rows(item_id: str, version: int = 0, width: int = 8) -> dict[str, np.ndarray
     """The columns of one fake item; ``version`` stands for a source that has changed."""
     rng = np.random.default_rng([zlib.crc32(item_id.encode()), version])
     length = ODD_LENGTH.get(item_id, 3 + len(item_id) % 5)
-    return {
+    columns = {
         "fc7": rng.standard_normal((length, width), dtype=np.float32),
-        "conv5": rng.standard_normal((length, 2, 3, 3)).astype(np.float16),
         "time": np.arange(length) / 25 + version,
         "frame": np.arange(length),
     }
+    if item_id.startswith("a"):
+        columns["conv5"] = rng.standard_normal((length, 2, 3, 3)).astype(np.float16)
+    return columns
 
 
 def extract(out: Path, ids=IDS, *, changed=(), settings=SETTINGS, run=None, close=True, **options) -> list[str]:
     """Store the items that are missing or changed; the ids that were computed."""
     writer = FeatureWriter(out, settings, run or {}, **options)
     todo = [i for i in ids if i not in writer.done or (i in changed and writer.done[i]["size"] != 1)]
-    for item_id in todo:
-        store_item(writer, item_id, int(item_id in changed))
+    try:
+        for item_id in todo:
+            store_item(writer, item_id, int(item_id in changed))
+    except BaseException:
+        writer.stop()
+        raise
     if close:
         writer.close()
     else:
@@ -50,7 +56,7 @@ def extract(out: Path, ids=IDS, *, changed=(), settings=SETTINGS, run=None, clos
     return todo
 
 
-def store_item(writer: FeatureWriter, item_id: str, version: int = 0, block: int = 4) -> None:
+def store_item(writer: FeatureWriter, item_id: str, version: int = 0, block: int = 300) -> None:
     item = writer.item(item_id)
     columns = rows(item_id, version)
     for start in range(0, len(columns["time"]), block):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vidfeat.classify.libsvm import KernelProblem, in_threads
-from vidfeat.classify.svm import targets, thread_pool
+from vidfeat.classify.svm import is_indicator, targets, thread_pool
 from vidfeat.errors import UsageError
 from vidfeat.kernels import Centring
 from vidfeat.metrics import accuracy, mean_average_precision
@@ -50,7 +50,7 @@ def choose_C(  # noqa: N802 - C is what everybody calls it
         groups: ``[n]``; items of one group are never in two folds.
         grid: values of C to try.
     """
-    gram = np.asarray(gram)
+    gram, y = np.asarray(gram), np.asarray(y)
     classes, positive = targets(y, len(gram))
     folds = group_folds(groups, n_folds, positive)
     if len(folds) != len(gram) or gram.shape != (len(gram), len(gram)):
@@ -63,7 +63,7 @@ def choose_C(  # noqa: N802 - C is what everybody calls it
         for fold in range(folds.max() + 1):
             test = folds == fold
             held_out[:, test] = _fold_scores(gram, positive, ~test, test, grid, centre, tol, threads)
-    measure = "map" if np.ndim(y) == 2 else "accuracy"
+    measure = "map" if is_indicator(y) else "accuracy"
     scores = tuple(_score(measure, positive, len(classes), of_c) for of_c in held_out)
     return CrossValidation(grid[int(np.argmax(scores))], grid, scores, measure, int(folds.max()) + 1)
 

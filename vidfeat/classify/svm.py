@@ -37,7 +37,8 @@ class LibSVC(ClassifierMixin, BaseEstimator):
         centring_: the fitted :class:`Centring`, None without.
         coef_, raw_intercept_: linear kernel only, ``[machines, D]`` and ``[machines]``, for codes as they came.
 
-    ``y`` is ``[n]`` labels, or a 0/1 indicator matrix ``[n, classes]`` for items with any number of labels.
+    ``y`` is ``[n]`` labels, or a 0/1 indicator matrix ``[n, classes]`` for items with any number of labels; a matrix
+    of one column is taken for labels, with scikit-learn's warning.
 
     Source: C.-C. Chang, C.-J. Lin, *LIBSVM: A Library for Support Vector Machines*, 2011.
     """
@@ -63,6 +64,7 @@ class LibSVC(ClassifierMixin, BaseEstimator):
         check_finite(X)
         if gram is not None and self.kernel == "precomputed":
             raise UsageError("gram= belongs to kernel='linear'. With kernel='precomputed' the Gram matrix is X.")
+        y = np.asarray(y)
         self.classes_, machines = targets(y, len(X))
         K = X if self.kernel == "precomputed" else linear_gram(X) if gram is None else gram
         if np.shape(K) != (len(X), len(X)):
@@ -73,7 +75,7 @@ class LibSVC(ClassifierMixin, BaseEstimator):
             trained = in_threads(lambda positive: problem.train(positive, self.C, self.tol), machines.T, threads)
         self.dual_coef_ = np.array([alpha for alpha, _ in trained])
         self.intercept_ = -np.array([rho for _, rho in trained])
-        self.multilabel_ = np.ndim(y) == 2
+        self.multilabel_ = is_indicator(y)
         if self.kernel == "linear":
             self.coef_, self.raw_intercept_ = _weights(X, self.dual_coef_, self.intercept_, self.centring_)
         return self
@@ -112,16 +114,20 @@ class LibSVC(ClassifierMixin, BaseEstimator):
         return K @ self.dual_coef_.T + self.intercept_
 
 
-def targets(y, n_items: int) -> tuple[np.ndarray, np.ndarray]:
+def is_indicator(y: np.ndarray) -> bool:
+    """Whether labels are an indicator matrix; scikit-learn takes one column for labels in the wrong shape."""
+    return y.ndim == 2 and y.shape[1] > 1
+
+
+def targets(y: np.ndarray, n_items: int) -> tuple[np.ndarray, np.ndarray]:
     """Class values and the bool matrix ``[n, machines]`` of what each machine calls positive."""
-    if np.ndim(y) == 2:
-        matrix = np.asarray(y)
-        if matrix.shape[0] != n_items or matrix.shape[1] == 0 or not np.isin(matrix, (0, 1)).all():
+    if is_indicator(y):
+        if len(y) != n_items or not np.isin(y, (0, 1)).all():
             raise UsageError(
-                f"Labels came as a matrix of shape {matrix.shape} for {n_items} items; "
+                f"Labels came as a matrix of shape {y.shape} for {n_items} items; "
                 "allowed is an indicator matrix [items, classes] of 0 and 1."
             )
-        matrix = matrix.astype(bool)
+        matrix = y.astype(bool)
         for column, share in enumerate(matrix.mean(axis=0)):
             if share in (0.0, 1.0):
                 raise UsageError(

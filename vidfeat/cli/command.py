@@ -68,7 +68,7 @@ def _execute(config_class, given, typed, common, table, stage, render) -> int:
     values = {key: value for key, value in given.items() if key in typed}
     if common["config"] is not None:
         values = {**read_config_file(common["config"], config_class, table), **values}
-    missing = [flag_of(f.name) for f in dataclasses.fields(config_class) if _is_required(f) and f.name not in values]
+    missing = [_shown_name(f) for f in dataclasses.fields(config_class) if _is_required(f) and not values.get(f.name)]
     if missing:
         raise UsageError(f"Missing {', '.join(missing)}. See '--help'.")
     config = config_class(**values)
@@ -177,6 +177,10 @@ def _common_parameters() -> list[inspect.Parameter]:
             )
         )
     return parameters
+
+
+def _shown_name(field: dataclasses.Field) -> str:
+    return field.metadata["metavar"] if field.metadata["argument"] else flag_of(field.name)
 
 
 def _is_required(field: dataclasses.Field) -> bool:

@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
     add_command(app, "diff", files.DiffConfig, "diff", render=facts_text, help=_DIFF)
     add_command(app, "merge", files.MergeConfig, "merge", render=_render_written, help=_MERGE)
     add_command(app, "import", files.ImportConfig, "import_", render=_render_written, help=_IMPORT)
-    add_command(app, "export", files.ExportConfig, "export", render=_render_written, help=_EXPORT)
+    add_command(app, "export", files.ExportConfig, "export", render=_render_exported, help=_EXPORT)
     add_command(app, "doctor", files.DoctorConfig, "doctor", render=facts_text, help=_DOCTOR)
 
 
@@ -26,7 +26,7 @@ _VERIFY = "Read every byte of features files and check it. Exit code 1 if anythi
 _DIFF = "Compare two features files. Exit code 1 if they differ.\n\nExample:  vidfeat diff a.h5 b.h5"
 _MERGE = "Join the shards of one extraction.\n\nExample:  vidfeat merge feats.shard-*.h5 -o feats.h5"
 _IMPORT = "Turn features made by other tools into a features file.\n\nExample:  vidfeat import c3d.h5 --kind activitynet -o feats.h5"
-_EXPORT = "Write one feature of every item for other tools.\n\nExample:  vidfeat export feats.h5 --feature fc7 --kind npy -o out/"
+_EXPORT = "Write one feature of every item for other tools.\n\nExample:  vidfeat export feats.h5 --feature fc7 -o out/"
 _DOCTOR = "Check versions, codecs, devices and the CPU's abilities.\n\nExample:  vidfeat doctor"
 
 
@@ -48,3 +48,7 @@ def _render_verify(facts: dict[str, Any]) -> str:
 
 def _render_written(facts: dict[str, Any]) -> str:
     return f"{facts['output']}: {facts['items']} items."
+
+
+def _render_exported(facts: dict[str, Any]) -> str:
+    return f"{facts['output']}: {facts['written']} arrays or rows."

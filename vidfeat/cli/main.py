@@ -1,5 +1,8 @@
 """The command ``vidfeat``: only names, help texts and the way summaries look; the work is in ``vidfeat.stages``."""
 
+import atexit
+import os
+import signal
 import sys
 from typing import Annotated
 
@@ -7,6 +10,7 @@ import typer
 
 from vidfeat import __version__, interrupt
 from vidfeat.cli import data, pipeline
+from vidfeat.errors import UsageError
 
 app = typer.Typer(
     name="vidfeat",
@@ -42,7 +46,26 @@ data.register(app)
 def main() -> None:
     """Entry point of the console script."""
     interrupt.install_handlers()
-    app()
+    try:
+        app()
+        code = 0
+    except SystemExit as stop:
+        code = stop.code if isinstance(stop.code, int) else 0 if stop.code is None else UsageError.exit_code
+    _leave(code)
+
+
+def _leave(code: int) -> None:
+    """End the process without tearing down torch's libraries, which takes two seconds and does nothing for us.
+
+    Whatever must happen at exit (flushing, child processes, log files) is registered with ``atexit`` and done first.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:  # the reader, such as head, has gone
+            code = code or 128 + signal.SIGPIPE
+    os._exit(code)
 
 
 if __name__ == "__main__":

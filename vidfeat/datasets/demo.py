@@ -33,8 +33,8 @@ def write_demo(folder: Path, seed: int = 0) -> list[Item]:
     pairs: right/left, grow/shrink, appear/vanish, dip/hop. The classes of a pair show the same frames in another order:
     a code that ignores order can tell the pairs apart, and has to guess within one. The first three pairs are time
     reversals; dip (top – bottom – top) and hop (bottom – top – bottom) are each their own reversal, so that playing
-    direction cannot tell them apart, while early, middle and late frames can. Each series gNN has one clip of every class and digits that
-    no other series has; it is the group, and whole series are train (6) or test (4).
+    direction cannot tell them apart, while early, middle and late frames can. Each series gNN has one clip of every
+    class and digits that no other series has; it is the group, and whole series are train (6) or test (4).
 
     A folder that holds the finished set of the same version and seed is left as it is, so that features extracted from
     it stay valid. Each file appears whole or not at all. Raises StorageError if a file cannot be written.

@@ -25,9 +25,9 @@ class RankPool(TemporalEncoder):
 
     Code: ``[D]``, twice as wide for ``posneg``, twice for ``both``.
 
-    Source: B. Fernando, S. Gould, *Learning End-to-end Video Classification with Rank-Pooling*, 2016, section 3.
-    Both directions: B. Fernando, E. Gavves, J. Oramas, A. Ghodrati, T. Tuytelaars, *Modeling Video Evolution for Action
-    Recognition*, 2015.
+    Source: B. Fernando, S. Gould, *Learning End-to-end Video Classification with Rank-Pooling*, 2016, Eq. 5, section
+    4.2. Both directions: B. Fernando, E. Gavves, J. Oramas, A. Ghodrati, T. Tuytelaars, *Modeling Video Evolution
+    for Action Recognition*, 2015.
     """
 
     def __init__(

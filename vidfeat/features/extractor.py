@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
 
 import torch
 
@@ -30,7 +29,7 @@ class Extractor:
         backbone: name of a torchvision classification network.
         layers: names as ``vidfeat layers BACKBONE`` lists them, ``:pre`` for before the activation function, or any
             node of torchvision's graph.
-        weights: an entry of torchvision (``DEFAULT``, ``IMAGENET1K_V1``, …), a file, or ``none`` (seeded random values).
+        weights: an entry of torchvision (``DEFAULT``, ``IMAGENET1K_V1``, …), a file, or ``none`` (seeded random).
         seed: of random values.
         device: ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``fp32``, ``bf16``, and on a GPU ``tf32`` and ``fp16``.
@@ -85,14 +84,9 @@ class Extractor:
             Layer(source.name, source.path, self._pooled_shape(source.name, shape), names.note(source.name))
             for source, shape in zip(self._sources, shapes, strict=True)
         ]
-        self._dtypes = [
-            DTYPES[dtype or ("float32" if layer.is_vector else "float16")] for layer in self.layers
-        ]  # fmt: skip
+        self._dtypes = [DTYPES[dtype or ("float32" if layer.is_vector else "float16")] for layer in self.layers]
 
         self.ignored = load_weights(traced, source, needed_names(outputs))
-        self._parameters = sum(
-            value.numel() for value in traced.module.state_dict().values() if not value.is_meta
-        )  # fmt: skip
         self._network = fast_network(traced, outputs, self.device, number)
         self._number = number
         mean, std = (torch.tensor(value, dtype=torch.float32) for value in (self.input_spec.mean, self.input_spec.std))
@@ -105,8 +99,11 @@ class Extractor:
             "weights": source.identity,
             "precision": precision,
             "map_pool": map_pool,
-            "dtype": {layer.name: str(kind).removeprefix("torch.") for layer, kind in zip(self.layers, self._dtypes, strict=True)},
-            "input": asdict(self.input_spec),
+            "dtype": {
+                layer.name: str(kind).removeprefix("torch.")
+                for layer, kind in zip(self.layers, self._dtypes, strict=True)
+            },
+            "input": {"mean": list(self.input_spec.mean), "std": list(self.input_spec.std)},
         }
 
     def submit(self, pixels: torch.Tensor) -> Pending:
@@ -141,15 +138,13 @@ class Extractor:
 
     @property
     def suggested_batch(self) -> int:
-        """Images per batch.
+        """Images per batch: as many as have a fixed number of activations, a power of two between 8 and 64 (GPU: 256).
 
-        A batch pays for reading the weights once, and its activations should stay in the processor's caches: between
-        8 and 64, the more the larger the weights are compared with one image's activations.
+        Small networks need many images to pay for starting each operation and for reading the weights; in large ones
+        more images only push activations out of the caches.
         """
-        if self.device.type == "cuda":
-            return 128
-        ratio = self._parameters / max(self._activations, 1)
-        return min(64, max(8, 1 << math.floor(math.log2(max(ratio, 1.0) * 8))))
+        budget, most = (8e9, 256) if self.device.type == "cuda" else (640e6, 64)
+        return min(most, max(8, 1 << int(math.log2(budget / self._activations))))
 
     def _run(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         values = self._network(self._normalised(pixels))
@@ -159,8 +154,9 @@ class Extractor:
         return done
 
     def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
-        """(p/255 − mean)/std, channels-last. One row of pixels at a time: three channels alone do not fill a register."""
+        """(p/255 − mean)/std, channels-last."""
         n, _, height, width = pixels.shape
+        # Whole rows at a time: an inner loop over three channels would not fill a register.
         rows = pixels.permute(0, 2, 3, 1).reshape(n, height, width * 3).to(torch.float32)
         rows.mul_(self._scale.repeat(width)).add_(self._shift.repeat(width))
         return rows.view(n, height, width, 3).permute(0, 3, 1, 2).to(self._number)
@@ -198,7 +194,9 @@ class Extractor:
         if self.map_pool is None or len(shape) == 1:
             return shape
         if len(shape) != 3:
-            raise UsageError(f"{name!r} of {self.backbone} gives {shape} per image, which is no map to pool with map_pool.")
+            raise UsageError(
+                f"{name!r} of {self.backbone} gives {shape} per image, which is no map to pool with map_pool."
+            )
         return shape[:1]
 
 

@@ -78,7 +78,8 @@ def shapes_at(backbone: str, runner: ShapeRun, height: int, width: int) -> dict[
         reason = str(error).strip().splitlines()[0]
         raise UsageError(
             f"{backbone} cannot take images of {width}x{height} pixels ({reason}); its weights expect "
-            f"{input_spec(backbone).size}x{input_spec(backbone).size}. Choose another size, or layers nearer to the input."
+            f"{input_spec(backbone).size}x{input_spec(backbone).size}. Choose another size, or layers nearer to "
+            "the input."
         ) from error
 
 

@@ -4,7 +4,7 @@ import difflib
 from dataclasses import dataclass
 
 from torch import fx, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from vidfeat.errors import UsageError
 from vidfeat.features.tracing import Trace
@@ -45,6 +45,7 @@ class Names:
         self.backbone = backbone
         self.trace = traced
         self.friendly = _friendly(backbone, traced)
+        self._moved = _channels_last(traced)
 
     def note(self, name: str) -> str:
         """A warning about a name that means something else elsewhere, or nothing."""
@@ -68,12 +69,12 @@ class Names:
         if request != name:
             if self.trace.activation(node) is None:
                 raise UsageError(
-                    f"{request!r}: {self.backbone}'s {name} ({path}) does not end in a ReLU or another activation function, "
-                    f"so nothing lies before it; ask for {name!r}."
+                    f"{request!r}: {self.backbone}'s {name} ({path}) does not end in a ReLU or another activation "
+                    f"function, so nothing lies before it; ask for {name!r}."
                 )
             node = node.all_input_nodes[0]
             path = next(known for known, found in self.trace.names.items() if found is node)
-        return Source(request, path, node, self._pooled(node), _channels_last(self.trace, node))
+        return Source(request, path, node, self._pooled(node), node in self._moved)
 
     def _path(self, name: str) -> str | None:
         names = self.trace.names
@@ -84,8 +85,10 @@ class Names:
 
     def _unknown(self, request: str, name: str) -> str:
         modules = [path for path, _ in self.trace.module.named_modules() if path]
-        known = list(dict.fromkeys([*self.friendly, *modules, *self.trace.names]))
-        close = difflib.get_close_matches(name, known, n=4, cutoff=0.5) or list(self.friendly)[-4:]
+        close = difflib.get_close_matches(name, self.friendly, n=6, cutoff=0.5)
+        others = [path for path in dict.fromkeys([*modules, *self.trace.names]) if path not in self.friendly]
+        close += difflib.get_close_matches(name, others, n=2, cutoff=0.7)
+        close = close or list(self.friendly)[-4:]
         return (
             f"{self.backbone} has no layer {request!r}. Close: {', '.join(close)}. "
             f"'vidfeat layers {self.backbone}' lists all names."
@@ -95,7 +98,7 @@ class Names:
         module = self.trace.called(node)
         if isinstance(module, nn.AdaptiveAvgPool2d | nn.AdaptiveMaxPool2d):
             return module.output_size in (1, (1, 1))
-        if node.target in (F.adaptive_avg_pool2d, F.adaptive_max_pool2d):
+        if node.target in (functional.adaptive_avg_pool2d, functional.adaptive_max_pool2d):
             size = node.args[1] if len(node.args) > 1 else node.kwargs.get("output_size")
             return size in (1, (1, 1), [1, 1])
         return False
@@ -166,7 +169,9 @@ def _ends(traced: Trace, named: dict[str, str]) -> dict[str, str]:
     ends: dict[str, str] = {}
     linear = [path for path, node in traced.names.items() if isinstance(traced.called(node), nn.Linear)]
     for path, node in traced.names.items():
-        averages = isinstance(traced.called(node), nn.AdaptiveAvgPool2d) or node.target is F.adaptive_avg_pool2d
+        averages = (
+            isinstance(traced.called(node), nn.AdaptiveAvgPool2d) or node.target is functional.adaptive_avg_pool2d
+        )
         if averages or (node.op == "call_method" and node.target == "mean"):
             ends["avgpool"] = path
     if linear and "fc8" not in named:
@@ -191,18 +196,14 @@ def _after(traced: Trace, path: str) -> str:
     return path
 
 
-def _channels_last(traced: Trace, node: fx.Node) -> bool:
-    """Whether a node lies between a permutation to [N, H, W, C] and the one back."""
-    moved: dict[fx.Node, bool] = {}
-    for current in traced.graph.nodes:
-        dims = _permutation(traced, current)
-        if dims == (0, 2, 3, 1):
-            moved[current] = True
-        elif dims is not None:
-            moved[current] = False
-        else:
-            moved[current] = any(moved[source] for source in current.all_input_nodes)
-    return moved[node]
+def _channels_last(traced: Trace) -> set[fx.Node]:
+    """The nodes that lie between a permutation to [N, H, W, C] and the one back."""
+    moved: set[fx.Node] = set()
+    for node in traced.graph.nodes:
+        dims = _permutation(traced, node)
+        if dims == (0, 2, 3, 1) or (dims is None and not moved.isdisjoint(node.all_input_nodes)):
+            moved.add(node)
+    return moved
 
 
 def _permutation(traced: Trace, node: fx.Node) -> tuple[int, ...] | None:

@@ -7,9 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 import torchvision
 from torch import fx, nn
+from torch.nn import functional
 from torchvision.models.feature_extraction import NodePathTracer
 
 # Containers of torchvision.ops that torchvision's own tracer does not look into. Looking into them exposes their
@@ -25,8 +25,13 @@ ADD = (operator.add, torch.add)
 
 _ACTIVATION_MODULES = (nn.ReLU, nn.ReLU6, nn.SiLU, nn.Hardswish, nn.GELU)
 _ACTIVATION_FUNCTIONS = {
-    F.relu: nn.ReLU, torch.relu: nn.ReLU, F.relu6: nn.ReLU6, F.silu: nn.SiLU, F.hardswish: nn.Hardswish, F.gelu: nn.GELU,
-}  # fmt: skip
+    functional.relu: nn.ReLU,
+    torch.relu: nn.ReLU,
+    functional.relu6: nn.ReLU6,
+    functional.silu: nn.SiLU,
+    functional.hardswish: nn.Hardswish,
+    functional.gelu: nn.GELU,
+}
 
 
 @dataclass(frozen=True)

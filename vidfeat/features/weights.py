@@ -23,7 +23,7 @@ from vidfeat.features.tracing import Trace
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 # Densely connected layers in torchvision's own files bear names from before torch 0.4.
-_OLD_DENSE = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.(?:weight|bias|running_mean|running_var))$")
+_OLD_DENSE = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
 
 _DOWNLOAD_TIMEOUT = 30.0
 
@@ -92,7 +92,7 @@ def load_weights(traced: Trace, weights: Weights, needed: Iterable[str]) -> list
     model = traced.module
     expected = model.state_dict()
     paths = set(needed)
-    used = {name for name in expected if name in paths or name.rpartition(".")[0] in paths}
+    used = {name for name in expected if not paths.isdisjoint(_ancestors(name))}
     if weights.path is None:
         state, ignored = random_state(traced, weights.seed, used), []
     else:
@@ -129,8 +129,8 @@ def _check(
         problems.append(f"unexpected: {_some(unexpected)}")
     if problems:
         raise UsageError(
-            f"weights {weights.name!r} do not fit the network: {'; '.join(problems)}. Choose the backbone that the file "
-            "was made for; a classifier of another shape is no obstacle if no asked layer needs it."
+            f"weights {weights.name!r} do not fit the network: {'; '.join(problems)}. Choose the backbone that the "
+            "file was made for; a classifier of another shape is no obstacle if no asked layer needs it."
         )
     wild = [name for name in used & set(state) if not bool(torch.isfinite(state[name]).all())]
     if wild:
@@ -144,12 +144,14 @@ def _check(
 def _replaces_unused(traced: Trace, name: str, used: set[str]) -> bool:
     """Whether an unknown name lies inside a module that is there, but that no asked layer needs."""
     modules = dict(traced.module.named_modules())
-    path = name
-    while "." in path:
-        path = path.rpartition(".")[0]
-        if path in modules:
-            return not any(found.startswith(path + ".") for found in used)
-    return False
+    owner = next((path for path in _ancestors(name)[1:] if path in modules), None)
+    return owner is not None and not any(found.startswith(owner + ".") for found in used)
+
+
+def _ancestors(name: str) -> list[str]:
+    """``a.b.c`` -> ``a.b.c``, ``a.b``, ``a``."""
+    parts = name.split(".")
+    return [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
 
 
 def _hash_of(entry: WeightsEnum) -> str:
@@ -178,8 +180,8 @@ def _cached(entry: WeightsEnum) -> Path:
             Path(part).unlink(missing_ok=True)
         raise UsageError(
             f"weights {entry} could not be had: {entry.url} failed ({error}). Ways out: put that file into "
-            f"{str(folder)!r} (TORCH_HOME moves it), give a file with --weights FILE, or --weights none for seeded random "
-            "values."
+            f"{str(folder)!r} (TORCH_HOME moves it), give a file with --weights FILE, or --weights none for seeded "
+            "random values."
         ) from error
     return path
 

@@ -16,10 +16,11 @@ class Centring:
 
         κ(x, y) = ⟨φ(x) − μ, φ(y) − μ⟩ / s,   μ = mean of φ(x_i),   s = mean of ‖φ(x_i) − μ‖² over training items
 
-    Everything follows from the training kernel K: ⟨φ(x), μ⟩ is a row mean, ‖μ‖² the mean of all entries. CNN
-    features share a large common part (those of random networks nearly everything), and what tells items apart is small
-    beside it: only after division by s does the usual range of C fit. The shift changes no SVM that has a bias, but keeps
-    the small part from drowning in LIBSVM's float32 kernel cache.
+    Everything follows from the training kernel K: ⟨φ(x), μ⟩ is a row mean, ‖μ‖² the mean of all entries.
+
+    CNN features share a large common part (those of random networks nearly everything), and what tells items apart is
+    small beside it: only after division by s does the usual range of C fit. The shift changes no SVM that has a bias,
+    but keeps the small part from drowning in LIBSVM's float32 kernel cache.
     """
 
     means: np.ndarray  # [n] mean of every training row, ⟨φ(x_i), μ⟩

@@ -18,6 +18,9 @@ _BT601 = 5
 # AVColorSpace -> SWS_CS. 0 (RGB) and 3 (reserved) on a YUV picture are junk, 2 is "unspecified".
 _MATRICES = {0: _BT601, 1: 1, 2: _BT601, 3: _BT601, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}
 _LIMITED, _FULL = 1, 2
+_GREY = ("gray", "ya8", "ya16")
+# swscale leaves grey as it is, whatever range it is told.
+_GREY_TO_FULL = np.clip(np.round((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 
 
 def colour_tags(picture: VideoFrame) -> tuple[int, int]:
@@ -33,7 +36,7 @@ def colour_tags(picture: VideoFrame) -> tuple[int, int]:
         )
     if picture.color_range in (_LIMITED, _FULL):
         return matrix, picture.color_range
-    full = pixels.name.startswith(("yuvj", "gray", "ya"))
+    full = pixels.name.startswith(("yuvj", *_GREY))
     return matrix, _FULL if full else _LIMITED
 
 
@@ -59,7 +62,10 @@ class RgbConverter:
         plane = rgb.planes[0]
         rows = np.frombuffer(plane, np.uint8).reshape(rgb.height, plane.line_size)
         # A view on FFmpeg's memory, which it keeps alive; copied only where FFmpeg padded the rows.
-        return np.ascontiguousarray(rows[:, : 3 * rgb.width]).reshape(rgb.height, rgb.width, 3)
+        image = np.ascontiguousarray(rows[:, : 3 * rgb.width]).reshape(rgb.height, rgb.width, 3)
+        if colour_range == _LIMITED and picture.format.name.startswith(_GREY):
+            return _GREY_TO_FULL[image]
+        return image
 
 
 def upright(image: np.ndarray, rotation: int) -> np.ndarray:

@@ -25,9 +25,9 @@ def read_image(path: str | Path) -> np.ndarray:
 def load_image(path: str | Path) -> Image:
     """Decode an image file of any kind that OpenCV reads; of an animation or a multi-page file the first picture.
 
-    Grey becomes three equal channels, CMYK is converted, 16-bit samples lose their lower byte, and an alpha channel is
-    dropped (the colour under it stays). A JPEG or PNG that ends too early is given with its missing part grey or
-    black, and a complaint. Raises ``ItemError`` if nothing can be decoded.
+    Grey becomes three equal channels, CMYK is converted, 16-bit samples keep their upper byte, and an alpha channel is
+    dropped (the colour under it stays). Raises ``ItemError`` if nothing can be decoded; a JPEG or PNG that ends too
+    early is such an image with OpenCV 5, and with OpenCV 4 comes with its missing part grey or black and a complaint.
     """
     path = Path(path)
     if not path.exists():

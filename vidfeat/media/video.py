@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 
 from vidfeat.errors import ItemError, UsageError
 from vidfeat.media.colour import RgbConverter, quarter_turns, upright
@@ -224,18 +224,20 @@ class VideoReader:
         self._rest.close()
         self._decoder.seek(key[1])
         pictures = self._decoder.pictures()
-        first = self._roll_to(pictures, table, target)
+        first = self._roll_to(pictures, table, key[0], target)
         if first is None:
             return None
         return self._decoder.timed(chain([first], pictures), first_index=target)
 
-    def _roll_to(self, pictures: Iterator[VideoFrame], table: PacketTable, target: int) -> VideoFrame | None:
+    def _roll_to(self, pictures: Iterator[VideoFrame], table: PacketTable, key: int, target: int) -> VideoFrame | None:
         """The picture at position ``target``, if all pictures up to it are the ones that the table says."""
         expected: int | None = None
         for picture in pictures:
             rank = table.ranks.get(picture.pts)
-            if rank is None or rank > target or (expected is not None and rank != expected):
+            if rank is None or (expected is not None and rank != expected):
                 return None
+            if (expected is None and rank > key) or (rank == key and picture.pict_type != PictureType.I):
+                return None  # a "keyframe" of P slices (intra refresh) is not yet whole
             if rank == target:
                 self._decoder.forget_errors()  # they lie before the segment
                 return picture

@@ -53,7 +53,7 @@ def rank_pool(
     Raises:
         UsageError: NaN or infinite frames, C ≤ 0, ε < 0, wrong lengths, an empty video, or a gradient asked for.
 
-    Source: B. Fernando, S. Gould, *Learning End-to-end Video Classification with Rank-Pooling*, 2016, Eq. 2.
+    Source: B. Fernando, S. Gould, *Learning End-to-end Video Classification with Rank-Pooling*, 2016, Eq. 5.
     """
     _check_parameters(v, C, epsilon)
     if v.ndim == 2:

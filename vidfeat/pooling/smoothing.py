@@ -14,7 +14,7 @@ def running_mean(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     Returns:
         ``[..., T, D]``.
 
-    Source: B. Fernando, S. Gould, *Learning End-to-end Video Classification with Rank-Pooling*, 2016, section 3.
+    Source: B. Fernando, S. Gould, *Learning End-to-end Video Classification with Rank-Pooling*, 2016, section 4.2.
     """
     count = torch.arange(1, x.shape[-2] + 1, dtype=torch.float64, device=x.device)
     return prefix_sum(x, dim=-2).div_(count[:, None]).to(dtype or x.dtype)

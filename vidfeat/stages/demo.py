@@ -57,6 +57,7 @@ def run(config: DemoConfig) -> DemoSummary:
         backbone="alexnet",
         layers="fc7",
         weights="none",
+        stride=2,
         device=config.device,
     )
     extract.run(extraction)

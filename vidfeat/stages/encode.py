@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from vidfeat import encoders
-from vidfeat.datasets.items import Item
-from vidfeat.datasets.manifest import read_manifest
 from vidfeat.errors import ItemError, UsageError
 from vidfeat.progress import Progress
 from vidfeat.stages.config.encode import EncodeConfig
 from vidfeat.stages.extract import write_failures
 from vidfeat.stages.recorder import Failure
+from vidfeat.stages.relabel import Annotation, Relabelling
 from vidfeat.store import CodesWriter, FeatureFile, open_features
 
 log = logging.getLogger("vidfeat")
@@ -49,8 +48,8 @@ def run(config: EncodeConfig) -> EncodeSummary:
     failures: list[Failure] = []
     with open_features(config.features) as features:
         feature = choose_feature(features, config.feature)
-        listed = manifest_items(config.manifest, features.ids)
-        ids = features.ids if listed is None else [item_id for item_id in features.ids if item_id in listed]
+        relabel = Relabelling(config.manifest, features.ids)
+        ids = relabel.ids
         provenance = {
             "features": features.settings,
             "extraction": extraction_options(features.run),
@@ -61,21 +60,23 @@ def run(config: EncodeConfig) -> EncodeSummary:
         with CodesWriter(config.output, provenance) as codes, Progress(len(ids)) as progress:
             for item_id in ids:
                 stored = features[item_id]
+                known = relabel(item_id, Annotation(stored.labels, stored.group, stored.splits))
                 try:
                     code = encode_item(encoder, stored, feature)
-                except ItemError as error:
+                    codes.append(item_id, {"default": code}, known.labels, known.group, known.splits)
+                except (ItemError, ValueError) as error:  # ValueError: a code of another length than the others
                     log.warning("%s failed: %s", item_id, error)
                     failures.append(Failure(item_id, "failed", str(error)))
                     progress.item_done("failed")
                     continue
-                item = listed[item_id] if listed is not None else stored
-                codes.append(item_id, {"default": code}, item.labels, item.group, dict(item.splits))
                 progress.item_done("done")
-            if not codes.count:
-                raise UsageError(
-                    f"No item of {config.features} could be encoded; the first reason: {failures[0].reason}"
-                )
-            dimension = len(code)
+            if len(failures) == len(ids):
+                reason = f"the first reason: {failures[0].id}: {failures[0].reason}" if failures else "it has no items."
+                raise UsageError(f"No item of {config.features} could be encoded; {reason}")
+            nodes = 2**config.pyramid - 1
+            width = len(code) // nodes
+            codes.set_blocks("default", [(node, node * width, (node + 1) * width) for node in range(nodes)])
+    dimension = nodes * width
     write_failures(config.output, failures)
     return EncodeSummary(config.output, len(ids) - len(failures), dimension, feature, failures)
 
@@ -125,26 +126,6 @@ def choose_feature(features: FeatureFile, wanted: str | None) -> str:
     if wanted not in names:
         raise UsageError(f"{features.path} has no feature {wanted!r}; it has {', '.join(names) or 'none at all'}.")
     return wanted
-
-
-def manifest_items(manifest: Path | None, stored_ids: list[str]) -> Mapping[str, Item] | None:
-    """The manifest's items by id, or None without a manifest; says how the two lists differ."""
-    if manifest is None:
-        return None
-    items = {item.id: item for item in read_manifest(manifest, need_paths=False)}
-    known = set(stored_ids)
-    absent = [item_id for item_id in items if item_id not in known]
-    extra = len(known) - (len(items) - len(absent))
-    if len(absent) == len(items):
-        raise UsageError(
-            f"None of the {len(items)} ids of {manifest} is in the file (first: {absent[0]!r}; the file's first: "
-            f"{stored_ids[0] if stored_ids else 'none'!r}). Ids must be equal, suffix included."
-        )
-    if absent:
-        log.warning("%d ids of %s are not in the file and are left out (first: %r).", len(absent), manifest, absent[0])
-    if extra:
-        log.info("%d items of the file are not in %s and are left out.", extra, manifest)
-    return items
 
 
 def extraction_options(run: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ import numpy as np
 
 from vidfeat.classify.labels import class_names
 from vidfeat.errors import UsageError
-from vidfeat.stages.encode import manifest_items
+from vidfeat.stages.relabel import Annotation, Relabelling
 from vidfeat.store import CodesFile, open_codes
 
 log = logging.getLogger("vidfeat")
@@ -43,20 +43,8 @@ def read_labelled(path: Path, set_name: str, manifest: Path | None, merge_labels
     """Read one set of a codes file; a manifest replaces labels, groups and splits, then classes are joined."""
     with open_codes(path) as stored:
         data = _from_file(stored, set_name)
-    listed = manifest_items(manifest, data.ids)
-    if listed is not None:
-        data = data.take([row for row, item_id in enumerate(data.ids) if item_id in listed])
-        items = [listed[item_id] for item_id in data.ids]
-        columns = sorted({name for item in items for name in item.splits})
-        splits = {name: [item.splits.get(name, "") for item in items] for name in columns}
-        data = LabelledCodes(
-            data.ids,
-            data.codes,
-            [item.labels for item in items],
-            [item.group for item in items],
-            splits,
-            data.provenance,
-        )
+    if manifest is not None:
+        data = _relabelled(data, manifest)
     if merge_labels is None:
         return data
     renamed = parse_merge_labels(merge_labels, {label for labels in data.labels for label in labels})
@@ -77,6 +65,21 @@ def _from_file(stored: CodesFile, set_name: str) -> LabelledCodes:
         list(stored.ids), codes, [tuple(labels) for labels in stored.labels], list(stored.groups), dict(stored.splits),
         stored.provenance,
     )  # fmt: skip
+
+
+def _relabelled(data: LabelledCodes, manifest: Path) -> LabelledCodes:
+    relabel = Relabelling(manifest, data.ids)
+    listed = set(relabel.ids)
+    data = data.take([row for row, item_id in enumerate(data.ids) if item_id in listed])
+    known = [
+        relabel(item_id, Annotation(data.labels[i], data.groups[i], {name: c[i] for name, c in data.splits.items()}))
+        for i, item_id in enumerate(data.ids)
+    ]
+    columns = sorted({name for annotation in known for name in annotation.splits})
+    splits = {name: [annotation.splits.get(name, "") for annotation in known] for name in columns}
+    return LabelledCodes(
+        data.ids, data.codes, [a.labels for a in known], [a.group for a in known], splits, data.provenance
+    )
 
 
 def parse_merge_labels(text: str, known: set[str]) -> dict[str, str]:

@@ -71,10 +71,7 @@ def expected_frames(item: Item, sampling: Sampling) -> int | None:
 
 def bytes_per_frame(config: ExtractConfig) -> int:
     """Stored bytes of one frame: all layers, its time and its index."""
-    shapes = {
-        layer.name: layer.shape
-        for layer in features.layers(config.backbone, names=config.layer_names, size=config.size)
-    }
+    shapes = {layer.name: layer.shape for layer in features.layers(config.backbone, size=config.size, nodes=True)}
     total = 16
     for name in config.layer_names:
         shape = shapes.get(name.removesuffix(":pre"))

@@ -82,14 +82,7 @@ def settings_of(
     Keys are the names of the options, so that a refusal can name the one that differs.
     """
     return {
-        "backbone": identity["backbone"],
-        "layers": identity["layers"],
-        "weights": identity["weights"],
-        "precision": identity["precision"],
-        "map-pool": identity["map_pool"],
-        "dtype": identity["dtype"],
-        "mean": identity["input"]["mean"],
-        "std": identity["input"]["std"],
+        **{name.replace("_", "-"): value for name, value in identity.items()},
         "fps": sampling.fps,
         "num-frames": sampling.num_frames,
         "stride": sampling.stride,

@@ -3,7 +3,6 @@
 import csv
 import hashlib
 import io
-import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -96,36 +95,43 @@ def _to_npy(file: FeatureFile, target: Path, names: Sequence[str], overwrite: bo
 
 def _to_csv(file: FeatureFile, target: Path, name: str) -> int:
     temporary = temporary_name(target)
-    prefix = name.partition(".")[0] + "." if name.startswith("flow.") else ""
+    try:
+        with fs.writing(target):
+            with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+                count = _write_table(csv.writer(stream, lineterminator="\n"), file, name)
+                stream.flush()
+                fs.fsync(stream.fileno())
+            fs.rename(temporary, target)
+            fs.fsync_dir(target.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return count
+
+
+def _write_table(table, file: FeatureFile, name: str) -> int:
+    stream = "flow." if name.startswith("flow.") else ""
     count = width = 0
-    with fs.writing(target):
-        with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-            table = csv.writer(stream, lineterminator="\n")
-            for item in _having(file, name):
-                shape = item.shape(name)
-                if len(shape) != 2 or (width and shape[1] != width):
-                    raise UsageError(
-                        f"{name!r} of {item.id!r} has rows of shape {shape[1:]}; a table needs vectors of one length. "
-                        f"Pool maps first (--map-pool), or export as npy."
-                    )
-                if not width:
-                    width = shape[1]
-                    table.writerow(["id", "time", "frame", *range(width)])
-                times, frames = item[prefix + "time"], item[prefix + "frame"]
-                for t, row in enumerate(item[name]):
-                    table.writerow([item.id, times[t], frames[t], *row.tolist()])
-                    count += 1
-            stream.flush()
-            fs.fsync(stream.fileno())
-        fs.rename(temporary, target)
-        fs.fsync_dir(target.parent)
+    for item in _having(file, name):
+        shape = item.shape(name)
+        if len(shape) != 2 or (width and shape[1] != width):
+            raise UsageError(
+                f"{name!r} of {item.id!r} has rows of shape {shape[1:]}; a table needs vectors of one length. "
+                f"Pool maps first (--map-pool), or export as npy."
+            )
+        if not width:
+            width = shape[1]
+            table.writerow(["id", "time", "frame", *range(width)])
+        times, frames = item[stream + "time"].tolist(), item[stream + "frame"].tolist()
+        for time, frame, row in zip(times, frames, item[name], strict=True):
+            table.writerow([item.id, time, frame, *row.tolist()])
+            count += 1
     return count
 
 
 def _to_hdf5(file: FeatureFile, target: Path, names: Sequence[str], bare: bool) -> int:
     temporary = temporary_name(target)
-    if temporary.exists():
-        os.unlink(temporary)
+    temporary.unlink(missing_ok=True)
     new = output.OutputFile(temporary)
     count = 0
     try:

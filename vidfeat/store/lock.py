@@ -89,9 +89,9 @@ class OutputLock:
                 if self._take(fd, created):
                     return fd
             except BaseException:
-                os.close(fd)
+                fs.close(fd)
                 raise
-            os.close(fd)
+            fs.close(fd)
 
     def _take(self, fd: int, created: bool) -> bool:
         """Make the open file ours. False: it is not the lock any more, start over."""
@@ -115,9 +115,14 @@ class OutputLock:
         return True
 
     def _sign(self, fd: int) -> None:
-        fs.truncate(fd, 0)
-        fs.pwrite(fd, json.dumps(dataclasses.asdict(Owner.this_process())).encode(), 0)
-        fs.fsync(fd)
+        try:
+            fs.truncate(fd, 0)
+            fs.pwrite(fd, json.dumps(dataclasses.asdict(Owner.this_process())).encode(), 0)
+            fs.fsync(fd)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                fs.unlink(self.path)
+            raise
 
     def _take_over_without_flock(self, fd: int, stale: Owner | None) -> None:
         guard = self.path.with_name("lock.takeover")

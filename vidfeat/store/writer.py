@@ -5,23 +5,22 @@ synced and renamed after ``part_seconds`` or ``part_bytes``. An item that outgro
 its own, written as the rows come, so memory stays bounded for any length.
 """
 
-import logging
+import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from vidfeat.errors import ItemError
+from vidfeat.errors import ItemError, StorageError
 from vidfeat.ids import check_id
 from vidfeat.store import layout
 from vidfeat.store.part import PartFile
 from vidfeat.store.rows import RowBuffer
 from vidfeat.store.seal import seal
 from vidfeat.store.session import IdSet, Session
-
-log = logging.getLogger("vidfeat")
+from vidfeat.store.settings import canonical
 
 COMPRESSIONS = ("none", "gzip")
 _FORCED_TYPES = {"time": np.dtype(np.float64), "frame": np.dtype(np.int64)}
@@ -60,6 +59,7 @@ class FeatureWriter:
     ) -> None:
         if compression not in COMPRESSIONS:
             raise ValueError(f"compression must be one of {', '.join(COMPRESSIONS)}; got {compression!r}")
+        canonical(settings), canonical(run)  # refuse what cannot be stored before the lock is taken
         self.out = Path(out)
         self._settings, self._run, self._compression, self._merge = dict(settings), dict(run), compression, merge
         self._part_seconds, self._part_bytes, self._spill_bytes = part_seconds, part_bytes, spill_bytes
@@ -71,9 +71,13 @@ class FeatureWriter:
         self._next_number = self._session.next_number
         self._known = IdSet(self.done)
         self._finished: set[str] = set()
+        self._failure: StorageError | None = None
 
     def item(self, item_id: str) -> "ItemWriter":
-        """Begin an item. ValueError if it is open or was finished in this run; UsageError for an id that cannot be."""
+        """Begin an item. ValueError if it is open or was finished in this run; UsageError for an id that cannot be;
+        StorageError after an earlier one."""
+        if self._failure:
+            raise StorageError(f"Nothing more is written after an error. {self._failure}")
         check_id(item_id)
         if item_id in self._open_items or item_id in self._finished:
             raise ValueError(f"item {item_id!r} was already begun in this run")
@@ -124,7 +128,17 @@ class FeatureWriter:
     def _publish(self) -> None:
         part, self._part = self._part, None
         if part:
-            part.publish()
+            with self._failing():
+                part.publish()
+
+    @contextlib.contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Remember the StorageError that passes through: the run is over then."""
+        try:
+            yield
+        except StorageError as error:
+            self._failure = self._failure or error
+            raise
 
     def _new_part(self) -> PartFile:
         self._session.require_lock()
@@ -133,6 +147,11 @@ class FeatureWriter:
 
     def _store(self, item: "ItemWriter", attrs: Mapping[str, Any]) -> None:
         """Take a finished item from its writer to disk."""
+        with self._failing():
+            self._store_or_fail(item, attrs)
+        self._finished.add(item.id)
+
+    def _store_or_fail(self, item: "ItemWriter", attrs: Mapping[str, Any]) -> None:
         if item._own_part:
             item._own_part.extend_item(item._group, item._columns, rest=True)
             item._own_part.finish_item(item._group, attrs, item._notes)
@@ -145,7 +164,6 @@ class FeatureWriter:
             except BaseException:
                 self._part = None
                 raise
-        self._finished.add(item.id)
 
 
 class ItemWriter:
@@ -247,15 +265,18 @@ class ItemWriter:
         return RowBuffer(rows.dtype, rows.shape[1:])
 
     def _spill_if_large(self) -> None:
-        if self._own_part is None and sum(c.held_bytes for c in self._columns.values()) > self._writer._spill_bytes:
-            self._own_part = self._writer._new_part()
-            self._group = self._own_part.start_item(self.id)
-        if self._own_part is not None:
-            try:
+        held = sum(column.held_bytes for column in self._columns.values())
+        if self._own_part is None and held <= self._writer._spill_bytes:
+            return
+        try:
+            with self._writer._failing():
+                if self._own_part is None:
+                    self._own_part = self._writer._new_part()
+                    self._group = self._own_part.start_item(self.id)
                 self._own_part.extend_item(self._group, self._columns, rest=False)
-            except BaseException:
-                self.discard()
-                raise
+        except BaseException:
+            self.discard()
+            raise
 
     def _check_columns(self) -> None:
         for stream in ("", "flow."):

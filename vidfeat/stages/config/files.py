@@ -48,13 +48,13 @@ class MergeConfig:
 class ImportConfig:
     """Turn features made by other tools into a features file."""
 
-    source: Path = argument("Folder of .npy files [T,D], or an HDF5 file.", metavar="SOURCE")
+    sources: list[Path] = argument("Folders of .npy files [T,D], or HDF5 files.", metavar="SOURCE...")
     output: Path = required_option("Features file to write.", short="-o")
     kind: Literal["npy", "activitynet", "hloc"] = option(
         "npy", "npy: ID.npy [T,D]; activitynet: /ID/c3d_features or /ID; hloc: /path/to/image.jpg/global_descriptor."
     )
-    feature: str = option("feature", "Name of the imported feature (npy, activitynet).")
-    fps: float = option(1.0, "Rows per second, from which times are made (row k is at k/fps).")
+    feature: str = option("feature", "Name for arrays that have none of their own (npy, bare /ID).")
+    fps: float | None = option(None, "Rows per second: row k is at k/FPS seconds. By default row k is at k seconds.")
     overwrite: bool = option(False, "Replace OUTPUT if it exists.")
 
     def __post_init__(self) -> None:
@@ -63,15 +63,16 @@ class ImportConfig:
 
 @dataclass(frozen=True)
 class ExportConfig:
-    """Write one feature of every item for other tools."""
+    """Write features of every item for other tools."""
 
     features: Path = argument("Features file.", metavar="FEATS")
-    output: Path = required_option("Folder (npy, csv) or file (hdf5) to write.", short="-o")
-    kind: Literal["npy", "csv", "hdf5"] = option(
+    output: Path = required_option("Folder (npy) or file (csv, hdf5, hdf5-bare) to write.", short="-o")
+    form: Literal["npy", "csv", "hdf5", "hdf5-bare"] = option(
         "npy",
-        "npy: one [T,…] file per item; csv: one table per item with time and frame; hdf5: /ID is the bare [T,…] array.",
+        "npy: OUTPUT/FEATURE/ID.npy; csv: one table with id, time, frame and the vector; hdf5: /ID/FEATURE; "
+        "hdf5-bare: /ID is the [T,…] array itself.",
     )
-    feature: str | None = option(None, "Which feature. May be left out if there is only one.")
+    feature: str | None = option(None, "Which features, comma-separated. By default all; csv and hdf5-bare take one.")
     overwrite: bool = option(False, "Replace OUTPUT if it exists.")
 
 
