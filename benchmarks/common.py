@@ -28,7 +28,9 @@ def machine() -> dict[str, Any]:
 
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
-    model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    model = next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor()
+    )
     flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
     packages = "torch torchvision numpy opencv-contrib-python-headless av h5py".split()
     return {

@@ -56,11 +56,35 @@ def benchmark(network: str, precisions: list[str], device: str, repeats: int) ->
         weights = Path(folder) / "weights.pth"
         save_seeded_weights(network, weights)
         loop_output = Path(folder) / "loop.npz"
-        loop = [sys.executable, str(ROOT / "benchmarks/user_loop.py"), network, spec["node"], str(weights), str(loop_output)]
+        loop = [
+            sys.executable,
+            str(ROOT / "benchmarks/user_loop.py"),
+            network,
+            spec["node"],
+            str(weights),
+            str(loop_output),
+        ]
         runs = {"loop": lambda: timed([*loop, *map(str, videos)])}
         for precision in precisions:
-            command = [sys.executable, "-m", "vidfeat.cli.main", "extract", *map(str, videos), "-o", f"{folder}/{precision}.h5"]
-            command += ["--backbone", network, "--layers", spec["layer"], "--weights", str(weights), "--precision", precision]
+            command = [
+                sys.executable,
+                "-m",
+                "vidfeat.cli.main",
+                "extract",
+                *map(str, videos),
+                "-o",
+                f"{folder}/{precision}.h5",
+            ]
+            command += [
+                "--backbone",
+                network,
+                "--layers",
+                spec["layer"],
+                "--weights",
+                str(weights),
+                "--precision",
+                precision,
+            ]
             command += ["--device", device, "--overwrite", "-q"]
             runs[precision] = lambda command=command: timed(command)
         seconds = paired_seconds(runs, repeats)

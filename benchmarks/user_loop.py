@@ -1,9 +1,9 @@
-"""The loop that a user would write: cv2.VideoCapture, the weights' own torchvision transforms, batches of 16, fp32 NCHW.
+"""The loop a user would write: cv2.VideoCapture, the weights' own torchvision transforms, batches of 16, fp32 NCHW.
 
     python benchmarks/user_loop.py BACKBONE NODE WEIGHTS OUT.npz VIDEO...
 
-The peer of benchmarks/extract.py; run as a process of its own, as vidfeat is. One result array per video, kept in memory
-and saved at the end. Pixels follow torchvision's documented recipe: a PIL-free uint8 tensor per frame.
+The peer of benchmarks/extract.py; run as a process of its own, as vidfeat is. One result array per video, kept in
+memory and saved at the end. Pixels follow torchvision's documented recipe: a uint8 tensor per frame.
 """
 
 import sys

@@ -33,7 +33,7 @@ def real_actions() -> Path:
 
 @pytest.fixture(autouse=True)
 def keep_random_state():
-    state, numpy_state = random.getstate(), np.random.get_state()  # noqa: NPY002
+    state, numpy_state = random.getstate(), np.random.get_state()
     yield
     random.setstate(state)
-    np.random.set_state(numpy_state)  # noqa: NPY002
+    np.random.set_state(numpy_state)

@@ -64,6 +64,7 @@ def write_video(
             stream.codec_context.colorspace, stream.codec_context.color_range = colour
         if rotation is not None:
             stream.set_display_rotation(rotation)
+        container.start_encoding()  # a header is written even for no frames
         for index in range(n_frames):
             frame = av.VideoFrame.from_ndarray(picture(index, width, height), "rgb24").reformat(format=pixel_format)
             frame.pts = times[index] if times is not None else index

@@ -1,6 +1,7 @@
 """The errors that a user of vidfeat can meet.
 
-Every message says what came, what is allowed, and what to do about it. The command line turns the class into an exit code.
+Every message says what came, what is allowed, and what to do about it. The command line turns the class into an exit
+code.
 """
 
 

@@ -1,4 +1,4 @@
-"""The real command, killed and stopped at every stage of a run: nothing finished is lost, nothing half-written stays."""
+"""The real command, killed and stopped during a run: nothing finished is lost, nothing half-written stays."""
 
 import contextlib
 import os

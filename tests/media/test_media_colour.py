@@ -9,7 +9,14 @@ from vidfeat.errors import ItemError
 from vidfeat.media.colour import colour_tags, quarter_turns
 from vidfeat.media.video import VideoReader
 
-KR_KB = {1: (0.2126, 0.0722), 4: (0.30, 0.11), 5: (0.299, 0.114), 6: (0.299, 0.114), 7: (0.212, 0.087), 9: (0.2627, 0.0593)}
+KR_KB = {
+    1: (0.2126, 0.0722),
+    4: (0.30, 0.11),
+    5: (0.299, 0.114),
+    6: (0.299, 0.114),
+    7: (0.212, 0.087),
+    9: (0.2627, 0.0593),
+}
 LIMITED, FULL = 1, 2
 
 
@@ -17,7 +24,9 @@ def formula(y, u, v, matrix, full, depth):
     """Rec. BT.601/709/2020: Y'CbCr -> R'G'B' in 0 … 255, before rounding."""
     kr, kb = KR_KB[matrix]
     y, u, v = (plane / 2.0 ** (depth - 8) for plane in (y, u, v))
-    luma, cb, cr = (y / 255, (u - 128) / 255, (v - 128) / 255) if full else ((y - 16) / 219, (u - 128) / 224, (v - 128) / 224)
+    luma, cb, cr = (
+        (y / 255, (u - 128) / 255, (v - 128) / 255) if full else ((y - 16) / 219, (u - 128) / 224, (v - 128) / 224)
+    )
     red, blue = luma + 2 * (1 - kr) * cr, luma + 2 * (1 - kb) * cb
     green = (luma - kr * red - kb * blue) / (1 - kr - kb)
     return np.clip(255 * np.stack([red, green, blue], -1), 0, 255)
@@ -35,11 +44,23 @@ def first_frame(path):
         return next(reader.frames()).image
 
 
-@pytest.mark.parametrize("tags", [None, (1, LIMITED), (5, LIMITED), (6, LIMITED), (9, LIMITED), (7, LIMITED), (4, LIMITED), (1, FULL), (5, FULL)])
-@pytest.mark.parametrize(("pixel_format", "depth", "step"), [("yuv444p", 8, 1), ("yuv420p", 8, 2), ("yuv444p10le", 10, 1), ("yuv420p10le", 10, 2)])
+@pytest.mark.parametrize(
+    "tags",
+    [None, (1, LIMITED), (5, LIMITED), (6, LIMITED), (9, LIMITED), (7, LIMITED), (4, LIMITED), (1, FULL), (5, FULL)],
+)
+@pytest.mark.parametrize(
+    ("pixel_format", "depth", "step"),
+    [("yuv444p", 8, 1), ("yuv420p", 8, 2), ("yuv444p10le", 10, 1), ("yuv420p10le", 10, 2)],
+)
 def test_matrix_range_and_depth_follow_the_tags(tmp_path, tags, pixel_format, depth, step):
-    y, u, v = patches((32, 64), 50, 200, depth, 0), patches((32, 64), 90, 166, depth, 1), patches((32, 64), 90, 166, depth, 2)
-    path = write_planes(tmp_path / "a.mkv", [y, u[::step, ::step], v[::step, ::step]], pixel_format=pixel_format, colour=tags)
+    y, u, v = (
+        patches((32, 64), 50, 200, depth, 0),
+        patches((32, 64), 90, 166, depth, 1),
+        patches((32, 64), 90, 166, depth, 2),
+    )
+    path = write_planes(
+        tmp_path / "a.mkv", [y, u[::step, ::step], v[::step, ::step]], pixel_format=pixel_format, colour=tags
+    )
     matrix, colour_range = tags or (5, LIMITED)  # untagged: BT.601, limited
     expected = formula(y, u, v, matrix, colour_range == FULL, depth)
     wrong = formula(y, u, v, 5 if matrix in (1, 7, 9) else 1, colour_range == FULL, depth)
@@ -51,7 +72,13 @@ def test_matrix_range_and_depth_follow_the_tags(tmp_path, tags, pixel_format, de
 
 
 def test_full_range_jpeg_formats_are_full_range(tmp_path):
-    path = write_video(tmp_path / "a.mkv", 1, codec="mjpeg", pixel_format="yuvj420p", picture=lambda i, w, h: np.full((h, w, 3), 250, np.uint8))
+    path = write_video(
+        tmp_path / "a.mkv",
+        1,
+        codec="mjpeg",
+        pixel_format="yuvj420p",
+        picture=lambda i, w, h: np.full((h, w, 3), 250, np.uint8),
+    )
     with VideoReader(path) as reader:
         assert reader.info.pixel_format == "yuvj420p"
         assert abs(int(next(reader.frames()).image[..., 1].mean()) - 250) <= 1  # limited range would give 255
@@ -88,7 +115,9 @@ def test_an_unknown_matrix_is_refused_in_words():
 def test_a_rotated_video_comes_upright(tmp_path, rotation, turns):
     def quadrants(index, width, height):
         image = np.zeros((height, width, 3), np.uint8)
-        image[: height // 2, : width // 2, 0] = image[: height // 2, width // 2 :, 1] = image[height // 2 :, : width // 2, 2] = 255
+        image[: height // 2, : width // 2, 0] = image[: height // 2, width // 2 :, 1] = image[
+            height // 2 :, : width // 2, 2
+        ] = 255
         return image
 
     stored = first_frame(write_video(tmp_path / "stored.mp4", 2, picture=quadrants))

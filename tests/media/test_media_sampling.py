@@ -62,7 +62,14 @@ def test_fps_at_a_variable_rate(seed, fps):
 def test_fps_by_hand():
     frames = ticks([i / 25 for i in range(25)], 0.04)
     assert kept(by_fps(frames, 5, 25.0)) == [0, 5, 10, 15, 20]
-    assert kept(by_fps(frames, 6, 25.0)) == [0, 4, 8, 13, 17, 21]  # 0.5 s lies between 12 and 13, within half a frame of 13
+    assert kept(by_fps(frames, 6, 25.0)) == [
+        0,
+        4,
+        8,
+        13,
+        17,
+        21,
+    ]  # 0.5 s lies between 12 and 13, within half a frame of 13
     assert kept(by_fps(frames, 25, 25.0)) == list(range(25))
 
 

@@ -8,6 +8,8 @@ import torchvision
 def network(name: str, seed: int = 0) -> torch.nn.Module:
     """A torchvision network in eval mode with torch's own initialisation and batch norms that are no identities."""
     options = {"aux_logits": False, "init_weights": False} if name in ("googlenet", "inception_v3") else {}
+    if name.startswith("vgg"):
+        options = {"init_weights": False}
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = torchvision.models.get_model(name, weights=None, **options).eval().requires_grad_(False)

@@ -183,7 +183,9 @@ def test_merge_labels_joins_classes(tmp_path):
 
 
 def test_several_labels_per_item_are_ranked(tmp_path):
-    path = write_codes(tmp_path / "c.h5", labels=lambda number, group: ("all" if group % 2 else "even", CLASSES[number]))
+    path = write_codes(
+        tmp_path / "c.h5", labels=lambda number, group: ("all" if group % 2 else "even", CLASSES[number])
+    )
     results = svm.train(SvmTrainConfig(codes=path, output=tmp_path / "R")).as_dict()
     assert results["classes"] == ["all", "even", "left", "right", "still"]
     assert results["per_class"]["left"]["ap"] == 1.0

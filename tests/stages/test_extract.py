@@ -163,7 +163,9 @@ def test_overflow_of_float16_fails_the_item_with_a_way_out(clips, tmp_path):
     network = get_model("squeezenet1_1", weights=None)
     network.features[0].weight.data.fill_(1e5)
     torch.save(network.state_dict(), tmp_path / "huge.pth")
-    summary = run_small([clips / "a" / "v0.mp4"], tmp_path / "f.h5", weights=str(tmp_path / "huge.pth"), layers="features.1")
+    summary = run_small(
+        [clips / "a" / "v0.mp4"], tmp_path / "f.h5", weights=str(tmp_path / "huge.pth"), layers="features.1"
+    )
     assert summary.states == {"failed": 1}
     assert "--dtype float32" in summary.failures[0].reason
 
@@ -193,7 +195,9 @@ def test_timeout_decodes_in_a_child_with_equal_results(clips, features, tmp_path
 def test_segments_of_a_manifest(clips, tmp_path):
     manifest = tmp_path / "set.csv"
     path = clips / "a" / "v1.mp4"
-    manifest.write_text(f"id,path,start,end,label,group,split1\nx,{path},0.2,0.6,up|down,g1,train\ny,{path},0.6,,down,,test\n")
+    manifest.write_text(
+        f"id,path,start,end,label,group,split1\nx,{path},0.2,0.6,up|down,g1,train\ny,{path},0.6,,down,,test\n"
+    )
     run_small([manifest], tmp_path / "f.h5")
     with vidfeat.open_features(tmp_path / "f.h5") as stored:
         assert stored["x"].frame.tolist() == list(range(5, 15))
@@ -222,7 +226,7 @@ def test_ten_crop_maps_and_pooled_maps(clips, tmp_path):
 
 def test_names_that_shells_and_formats_trip_over(tmp_path):
     folder = tmp_path / "set"
-    names = ["a b.mp4", "-dash.mp4", "#hash.mp4", "it's \"q\".mp4", "é.mp4", "50%.mp4"]
+    names = ["a b.mp4", "-dash.mp4", "#hash.mp4", 'it\'s "q".mp4', "é.mp4", "50%.mp4"]
     (folder / "sub dir").mkdir(parents=True)
     for name in names:
         write_video(folder / "sub dir" / name, 3)

@@ -40,13 +40,14 @@ def add_command(
     *,
     render: Callable[[dict[str, Any]], str],
     help: str,
+    group: str = "",
 ) -> None:
     """Register ``name``: parse options into ``config_class``, call the stage, print ``render(facts)``.
 
-    ``stage`` is ``module`` (its ``run``) or ``module:function`` below ``vidfeat.stages``, imported only when the command
-    runs, so that ``--help`` stays fast. A stage returns a summary with ``as_dict()`` and ``exit_code``.
+    ``stage`` is ``module`` (its ``run``) or ``module:function`` below ``vidfeat.stages``, imported only when the
+    command runs, so that ``--help`` stays fast. A stage returns a summary with ``as_dict()`` and ``exit_code``.
     """
-    table = f"{app.info.name}.{name}" if isinstance(app.info.name, str) else name
+    table = f"{group}.{name}" if group else name
 
     def command(ctx: typer.Context, **given: Any) -> None:
         common = {key: given.pop(f"common_{key}") for key in _COMMON_OPTIONS}

@@ -22,10 +22,16 @@ def register(app: typer.Typer) -> None:
 
 _LAYERS = "List the layers of a network, with the shape of what they give.\n\nExample:  vidfeat layers vgg16"
 _INFO = "Say what a features or codes file holds; works while a run is writing it.\n\nExample:  vidfeat info feats.h5"
-_VERIFY = "Read every byte of features files and check it. Exit code 1 if anything is wrong.\n\nExample:  vidfeat verify feats.h5"
+_VERIFY = (
+    "Read every byte of features files and check it. Exit code 1 if anything is wrong.\n\n"
+    "Example:  vidfeat verify feats.h5"
+)
 _DIFF = "Compare two features files. Exit code 1 if they differ.\n\nExample:  vidfeat diff a.h5 b.h5"
 _MERGE = "Join the shards of one extraction.\n\nExample:  vidfeat merge feats.shard-*.h5 -o feats.h5"
-_IMPORT = "Turn features made by other tools into a features file.\n\nExample:  vidfeat import c3d.h5 --kind activitynet -o feats.h5"
+_IMPORT = (
+    "Turn features made by other tools into a features file.\n\n"
+    "Example:  vidfeat import c3d.h5 --kind activitynet -o feats.h5"
+)
 _EXPORT = "Write one feature of every item for other tools.\n\nExample:  vidfeat export feats.h5 --feature fc7 -o out/"
 _DOCTOR = "Check versions, codecs, devices and the CPU's abilities.\n\nExample:  vidfeat doctor"
 

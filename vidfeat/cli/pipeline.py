@@ -16,9 +16,11 @@ def register(app: typer.Typer) -> None:
     add_command(app, "extract", ExtractConfig, "extract", render=_render_extract, help=_EXTRACT)
     add_command(app, "encode", EncodeConfig, "encode", render=_render_encode, help=_ENCODE)
     svm = typer.Typer(name="svm", no_args_is_help=True, help="Train and judge linear SVMs (LIBSVM) on codes.")
-    add_command(svm, "train", SvmTrainConfig, "svm:train", render=render_scores, help=_SVM_TRAIN)
-    add_command(svm, "predict", SvmPredictConfig, "svm:predict", render=_render_svm_predict, help=_SVM_PREDICT)
-    add_command(svm, "eval", SvmEvalConfig, "svm:evaluate", render=render_scores, help=_SVM_EVAL)
+    add_command(svm, "train", SvmTrainConfig, "svm:train", render=render_scores, help=_SVM_TRAIN, group="svm")
+    add_command(
+        svm, "predict", SvmPredictConfig, "svm:predict", render=_render_svm_predict, help=_SVM_PREDICT, group="svm"
+    )
+    add_command(svm, "eval", SvmEvalConfig, "svm:evaluate", render=render_scores, help=_SVM_EVAL, group="svm")
     app.add_typer(svm)
     add_command(app, "predict", PredictConfig, "predict", render=_render_predict, help=_PREDICT)
     add_command(app, "demo", DemoConfig, "demo", render=_render_demo, help=_DEMO)
@@ -31,15 +33,18 @@ _EXTRACT = (
     "Example:  vidfeat extract videos/ -o feats.h5 --backbone resnet50 --layers avgpool --fps 8"
 )
 _ENCODE = (
-    "Pool the frames of every item into one vector.\n\nExample:  vidfeat encode feats.h5 --method rankpool --direction both "
-    "-o codes.h5"
+    "Pool the frames of every item into one vector.\n\n"
+    "Example:  vidfeat encode feats.h5 --method rankpool --direction both -o codes.h5"
 )
 _SVM_TRAIN = (
     "Train one-vs-rest linear SVMs, choose C by group-aware cross-validation, test on the split.\n\n"
     "Example:  vidfeat svm train codes.h5 --split split1 -o RUN"
 )
 _SVM_PREDICT = "Score other codes with a trained model.\n\nExample:  vidfeat svm predict RUN more.h5 -o predictions.csv"
-_PREDICT = "From new videos to labels: extraction, encoding and model are those of the run.\n\nExample:  vidfeat predict RUN new.mp4"
+_PREDICT = (
+    "From new videos to labels: extraction, encoding and model are those of the run.\n\n"
+    "Example:  vidfeat predict RUN new.mp4"
+)
 _DEMO = (
     "Make a small labelled set of videos and run the whole path on it (under two minutes, no network needed).\n\n"
     "Example:  vidfeat demo"
@@ -50,8 +55,8 @@ _SVM_EVAL = "Print the figures of a run with 95 % intervals (whole groups resamp
 def _render_extract(facts: dict[str, Any]) -> str:
     if "bytes" in facts:
         return (
-            f"Would extract {facts['items']} items ({facts['skipped']} finished already), about {facts['frames']} frames, "
-            f"{facts['bytes'] / 1e6:.1f} MB, into {facts['output']}."
+            f"Would extract {facts['items']} items ({facts['skipped']} finished, {facts['unreadable']} unreadable), "
+            f"about {facts['frames']} frames, {facts['bytes'] / 1e6:.1f} MB, into {facts['output']}."
         )
     counts = ", ".join(f"{facts[state]} {state}" for state in ("done", "truncated", "empty", "failed") if facts[state])
     rate = facts["frames"] / facts["seconds"] if facts["seconds"] else 0.0
@@ -78,7 +83,8 @@ def render_scores(facts: dict[str, Any]) -> str:
         low, high = intervals.get(name, (None, None))
         rows.append([name.replace("_", " "), facts[name], f"{low:.3f} … {high:.3f}" if low is not None else ""])
     rows += [[f"hit@{k}", value, ""] for k, value in facts["hit"].items()]
-    head = f"{facts['n_train']} training and {facts['n_test']} test items, {len(facts['classes'])} classes, split {facts['split']}"
+    head = f"{facts['n_train']} training and {facts['n_test']} test items, {len(facts['classes'])} classes"
+    head += f", split {facts['split']}, C = {facts['C']:g}"
     return head + "\n" + table(rows, ["figure", "value", "95 % interval"])
 
 

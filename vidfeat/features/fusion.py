@@ -63,7 +63,7 @@ def fast_network(traced: Trace, outputs: list[fx.Node], device: torch.device, pr
     if device.type == "cpu":
         for value in [*network.parameters(), *network.buffers()]:
             # Away from the memory-mapped weights file, which somebody may replace during the run.
-            pass
+            value.data = value.data.clone(memory_format=torch.preserve_format)
     return network
 
 

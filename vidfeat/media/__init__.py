@@ -6,18 +6,12 @@
 from pathlib import Path
 from typing import Literal
 
-from vidfeat.errors import ItemError
-from vidfeat.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from vidfeat.suffixes import IMAGE_SUFFIXES
 
 
 def kind(path: str | Path) -> Literal["image", "video"]:
-    """Whether a file is read as an image or as a video, by its suffix in any case; an ``ItemError`` for any other."""
-    suffix = Path(path).suffix.lower()
-    if suffix in IMAGE_SUFFIXES:
-        return "image"
-    if suffix in VIDEO_SUFFIXES:
-        return "video"
-    raise ItemError(
-        f"'{path}' has the suffix '{suffix}', which is neither a video ({' '.join(sorted(VIDEO_SUFFIXES))}) nor an "
-        f"image ({' '.join(sorted(IMAGE_SUFFIXES))}); rename it, or leave it out of the list."
-    )
+    """How a file is read: as an image if it has an image's suffix (in any case), else as a video.
+
+    A file that was named outright may have any suffix, or none; the decoder says whether it is a video.
+    """
+    return "image" if Path(path).suffix.lower() in IMAGE_SUFFIXES else "video"

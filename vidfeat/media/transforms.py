@@ -1,9 +1,9 @@
 """From a decoded frame to the pixels a network sees: resize and crop, in 8 bits, in channels-last memory.
 
 Equal to ``torchvision.transforms.v2.functional`` ``resize`` and ``center_crop`` on uint8 tensors, bit for bit, and to
-Pillow within one grey level on about a hundredth of the pixels (the fixed-point kernel in torch is Pillow's).
-torchvision's older ``transforms.functional`` computes in float32 and rounds: one level away on a fifth of the pixels,
-at ten times the cost.
+Pillow within one grey level, mostly on less than a hundredth of the pixels (the fixed-point kernel in torch is
+Pillow's). torchvision's older ``transforms.functional`` computes in float32 and rounds: one level away on a fifth of
+the pixels, at several times the cost.
 """
 
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Geometry:
 
     mode "crop": the shorter side to ``shorter_side``, then the centre ``size`` × ``size``; "warp": both sides to
     ``size``, whatever the shape; "keep": no crop, and no resize unless ``shorter_side`` is given.
-    ten_crop (mode "crop" only): four corners and the centre, then the same mirrored, in torchvision's order.
+    ten_crop (mode "crop" only): four corners and the centre, then those of the mirrored picture, as torchvision does.
     ``antialias`` widens the filter when shrinking, as Pillow does.
     """
 
@@ -94,13 +94,11 @@ class Geometry:
 
     def _ten_crops(self, pixels: torch.Tensor) -> torch.Tensor:
         n = self.size
-        five = [
-            pixels[:, :n, :n], pixels[:, :n, -n:], pixels[:, -n:, :n], pixels[:, -n:, -n:], self._centre(pixels),
-        ]  # fmt: skip
         out = torch.empty((10, 3, n, n), dtype=torch.uint8, memory_format=torch.channels_last)
-        for i, crop in enumerate(five):
-            out[i] = crop
-            out[i + 5] = crop.flip(-1)
+        for first, view in ((0, pixels), (5, pixels.flip(-1))):
+            corners = (view[:, :n, :n], view[:, :n, -n:], view[:, -n:, :n], view[:, -n:, -n:])
+            for i, crop in enumerate((*corners, self._centre(view)), first):
+                out[i] = crop
         return out
 
 

@@ -33,7 +33,7 @@ class DevicePlan:
 
 
 def resolve_devices(spec: str) -> list[str]:
-    """``auto`` -> all visible GPUs, else the CPU; ``a,b`` -> [a, b]. Raises UsageError for a device that is not there."""
+    """``auto`` -> all visible GPUs, else the CPU; ``a,b`` -> [a, b]. UsageError for a device that is not there."""
     import torch
 
     if spec == "auto":
@@ -50,8 +50,8 @@ def resolve_devices(spec: str) -> list[str]:
             )
         if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
             raise UsageError(
-                f"--device {name}: this machine shows {torch.cuda.device_count()} CUDA devices to torch {torch.__version__}. "
-                "Use --device cpu, or run where nvidia-smi lists a GPU."
+                f"--device {name}: this machine shows {torch.cuda.device_count()} CUDA devices to torch "
+                f"{torch.__version__}. Use --device cpu, or run where nvidia-smi lists a GPU."
             )
     return devices
 
@@ -84,7 +84,7 @@ def run_many(
     emit: Callable[[Event], None],
     idle: Callable[[], None],
 ) -> None:
-    """Extract ``items`` with one spawned process per device; they share one list of work, so a slow one never delays."""
+    """Extract ``items`` with one spawned process per device; all take from one list of work."""
     work = _SPAWN.Queue()
     events = _SPAWN.Queue(maxsize=64)
     for item in items:
@@ -117,8 +117,8 @@ def _relay(processes: dict[str, Any], events: Any, emit: Callable[[Event], None]
             for key, process in running.items():
                 if not process.is_alive():
                     raise VidfeatError(
-                        f"The process of device {key} ended by itself (exit code {process.exitcode}). Everything finished "
-                        "is kept; run the same command again, perhaps with a smaller --batch-size."
+                        f"The process of device {key} ended by itself (exit code {process.exitcode}). Everything "
+                        "finished is kept; run the same command again, perhaps with a smaller --batch-size."
                     ) from None
             continue
         match event:

@@ -11,7 +11,8 @@ from vidfeat.stages.config.files import DoctorConfig
 from vidfeat.stages.summary import Summary
 
 PACKAGES = (
-    "torch torchvision numpy opencv-contrib-python-headless av h5py scikit-learn libsvm-official numba safetensors typer"
+    "torch torchvision numpy opencv-contrib-python-headless av h5py scikit-learn libsvm-official numba safetensors "
+    "matplotlib typer tqdm"
 ).split()
 DECODERS = "h264 hevc mpeg4 vp9 av1 mjpeg".split()
 CPU_FLAGS = "avx2 avx512f avx512_vnni avx512_bf16 amx_bf16".split()

@@ -129,7 +129,7 @@ def choose_feature(features: FeatureFile, wanted: str | None) -> str:
 
 
 def extraction_options(run: Mapping[str, Any]) -> dict[str, Any] | None:
-    """The options of 'vidfeat extract' that a features file remembers, also through 'merge'; None if it was imported."""
+    """The options of 'vidfeat extract' that a features file remembers, also through 'merge'; None if imported."""
     if "merged" in run:
         return extraction_options(run["merged"][0]["run"])
     return run.get("options")

@@ -14,6 +14,7 @@ from vidfeat.stages import plan
 from vidfeat.stages.config.extract import ExtractConfig
 from vidfeat.stages.devices import DevicePlan, default_workers, resolve_devices, run_many, run_one
 from vidfeat.stages.pipeline import DecodeOptions
+from vidfeat.stages.recorder import KEPT, Failure, Recorder, changed_sources
 from vidfeat.stages.request import (
     extractor_arguments,
     geometry_of,
@@ -24,7 +25,6 @@ from vidfeat.stages.request import (
     settings_of,
     shard_of,
 )
-from vidfeat.stages.recorder import KEPT, Failure, Recorder, changed_sources
 from vidfeat.stages.summary import Summary
 from vidfeat.store import FeatureWriter, write_csv
 

@@ -21,7 +21,7 @@ from vidfeat.errors import ItemError
 from vidfeat.features import Extractor
 from vidfeat.media.sampling import Sampling
 from vidfeat.media.stream import ChildStream, DecoderChild, ItemStream
-from vidfeat.media.transforms import Geometry
+from vidfeat.media.transforms import Geometry, stack_frames
 from vidfeat.stages.events import Event, Failed, Finished, Rows
 
 CHUNK_FRAMES = 8  # frames per queue entry: few enough to keep the network fed, enough to make locking cheap
@@ -45,7 +45,7 @@ class _Chunk:
     pixels: list[torch.Tensor] = field(default_factory=list)
 
 
-class _Stopped(Exception):
+class _ConsumerGoneError(Exception):
     """The consumer has gone; a decoder thread gives up quietly."""
 
 
@@ -55,7 +55,7 @@ class Decoders:
     def __init__(self, next_item: Callable[[], Item | None], options: DecodeOptions, workers: int, ahead: int) -> None:
         self._next_item = next_item
         self._options = options
-        self._queue: queue.Queue[_Chunk | Finished | Failed | None | BaseException] = queue.Queue(
+        self._queue: queue.Queue[_Chunk | Finished | Failed | BaseException | None] = queue.Queue(
             max(2, ahead // CHUNK_FRAMES)
         )
         self._stop = threading.Event()
@@ -84,13 +84,13 @@ class Decoders:
                 return entry
             self._running -= 1
 
-    def _put(self, entry: _Chunk | Finished | Failed | None | BaseException) -> None:
+    def _put(self, entry: _Chunk | Finished | Failed | BaseException | None) -> None:
         while not self._stop.is_set():
             try:
                 return self._queue.put(entry, timeout=0.2)
             except queue.Full:
                 continue
-        raise _Stopped
+        raise _ConsumerGoneError
 
     def _work(self) -> None:
         child = DecoderChild() if self._options.timeout is not None else None
@@ -101,12 +101,12 @@ class Decoders:
                 except ItemError as error:
                     self._put(Failed(item.id, str(error)))
             self._put(None)
-        except _Stopped:
+        except _ConsumerGoneError:
             pass
         except BaseException as error:  # a bug or out of memory: the consumer re-raises it in the main thread
             try:
                 self._put(error)
-            except _Stopped:
+            except _ConsumerGoneError:
                 pass
         finally:
             if child is not None:
@@ -114,13 +114,13 @@ class Decoders:
 
     def _read(self, item: Item, child: DecoderChild | None) -> None:
         options = self._options
-        source = dict(
-            start=item.start,
-            end=item.end,
-            sampling=options.sampling,
-            geometry=options.geometry,
-            threads=options.threads,
-        )
+        source = {
+            "start": item.start,
+            "end": item.end,
+            "sampling": options.sampling,
+            "geometry": options.geometry,
+            "threads": options.threads,
+        }
         if child is None:
             stream = ItemStream(item.path, **source)
         else:
@@ -178,9 +178,8 @@ def run_device(
     def submit(batch: _Batch) -> None:
         pending = None
         if batch.pixels:
-            stacked = torch.stack(batch.pixels)
             try:
-                pending = extractor.submit(stacked.flatten(0, 1) if crops > 1 else stacked)
+                pending = extractor.submit(stack_frames(batch.pixels))
             except ItemError as error:  # the network cannot take frames of this size, which all of the batch share
                 for item_id in dict.fromkeys(run[0] for run in batch.runs):
                     emit(Failed(item_id, str(error)))

@@ -16,7 +16,7 @@ from vidfeat.suffixes import IMAGE_SUFFIXES
 
 def run(config: ExtractConfig) -> Summary:
     """Estimate from the containers' headers; items that cannot be opened are counted as unreadable."""
-    listing, items, output = select_items(config)
+    _, items, output = select_items(config)
     sampling = sampling_of(config)
     done: set[str] = set()
     if not config.overwrite:

@@ -77,8 +77,8 @@ def _check_settings(features: Path, provenance: dict[str, Any]) -> None:
         found = differences(provenance["features"], stored.settings)
     if found:
         raise UsageError(
-            f"The extraction is not the one that the run was trained on ({in_words(found)}). If the weights differ, give "
-            "the right file with --weights."
+            f"The extraction is not the one that the run was trained on ({in_words(found)}). If the weights differ, "
+            "give the right file with --weights."
         )
 
 

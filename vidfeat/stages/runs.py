@@ -50,7 +50,10 @@ def check_free(folder: Path, overwrite: bool) -> None:
 
 
 def write_run(folder: Path, run: LinearRun, results: dict[str, Any], predictions: Sequence[Any]) -> None:
-    """Write the folder (``predictions``: arguments of ``write_predictions`` after the path) under a temporary name and rename it, so that a half-written run never has its name."""
+    """Write the folder under a temporary name and rename it, so that a half-written run never has its name.
+
+    ``predictions`` are the arguments of ``write_predictions`` after the path.
+    """
     new = folder.with_name(folder.name + ".new")
     if new.exists():
         shutil.rmtree(new)
@@ -91,7 +94,8 @@ def read_run(folder: Path) -> LinearRun:
     meta = read_json(folder, "model.json")
     if meta.get("format") != FORMAT or meta.get("version") != VERSION:
         raise UsageError(
-            f"{folder}/model.json is {meta.get('format')!r} version {meta.get('version')}; this vidfeat reads {FORMAT!r} version {VERSION}."
+            f"{folder}/model.json is {meta.get('format')!r} version {meta.get('version')}; this vidfeat reads "
+            f"{FORMAT!r} version {VERSION}. Train again."
         )
     weights, biases = [], []
     for number in range(len(meta["classes"])):

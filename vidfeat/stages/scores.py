@@ -12,8 +12,8 @@ from vidfeat.classify.labels import indicator
 def figures(labels: Sequence[tuple[str, ...]], scores: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """All figures of ``results.json`` for scores ``[items, classes]``; fractions in 0…1.
 
-    An item whose label is not among ``classes`` (unseen in training) counts as an error and has no row in ``confusion``.
-    Items with several labels are right if the best-scored class is one of them.
+    An item whose label is not among ``classes`` (unseen in training) counts as an error and has no row in
+    ``confusion``. Items with several labels are right if the best-scored class is one of them.
     """
     true = _true_matrix(labels, classes)
     best = scores.argmax(axis=1)

@@ -1,11 +1,12 @@
 """Codes of fixed length, one row per item: codes.h5.
 
 /                      attrs: format="vidfeat-codes", version=1, provenance (JSON), done=true (last)
-/sets/<set>/codes      [N, D] float32, attrs on the group: blocks [[node, start, stop], ...]
+/sets/<set>/codes      [N, D] float32, attr crc32; attrs of the group: blocks [[node, start, stop], ...]
 /ids (sorted), /labels, /groups, /splits/<name>     [N] UTF-8 text of fixed length; several labels joined by |
 """
 
 import json
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,7 @@ class CodesWriter:
         h5 = self._file.h5
         for buffer, dataset in self._sets.values():
             append_blocks(dataset, buffer.take(rest=True), dataset.shape[0])
+            attributes.write_attrs(dataset, {layout.CRC32: buffer.crc32})
         h5.require_group("sets")
         for name, texts in (("ids", self._ids), ("labels", self._labels), ("groups", self._groups)):
             _write_texts(h5, name, texts)
@@ -194,9 +196,13 @@ class CodesFile:
         """The codes [N, D] float32 of one set. UsageError if there is no such set; StorageError if damaged."""
         group = self._set(name)
         try:
-            return group["codes"][()]
+            codes, expected = group["codes"][()], attributes.read_attr(group["codes"], layout.CRC32)
         except layout.H5_ERRORS as error:
             raise output.unreadable(self.path, f"the codes of set {name!r}", error) from error
+        if zlib.crc32(codes) != expected:
+            reason = ValueError("they do not have the bytes that were written")
+            raise output.unreadable(self.path, f"the codes of set {name!r}", reason)
+        return codes
 
     def blocks(self, name: str = "default") -> list[tuple[int, int, int]]:
         """(node, start, stop) of each pyramid node among the columns; empty for codes without a pyramid."""

@@ -40,6 +40,8 @@ def export_features(
     target = Path(target)
     if form not in FORMS:
         raise UsageError(f"Unknown form {form!r}; allowed are {', '.join(FORMS)}.")
+    if target.resolve() == Path(path).resolve():
+        raise UsageError(f"{target} is both the source and the target. Choose another target.")
     if target.exists() and not overwrite and not (form == "npy" and target.is_dir()):
         raise UsageError(f"{target} exists already. Choose another target, or --overwrite to replace it.")
     if not target.parent.is_dir():

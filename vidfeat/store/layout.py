@@ -2,7 +2,8 @@
 
     /                     attrs: format, version, config (JSON), fingerprint, run (JSON), part,
                           [merged], [shard_index, shard_count]
-    /items/<id>/<name>    [T, ...] with fletcher32, /items/<id> attrs with done=true last
+    /items/<id>/<name>    [T, ...] with fletcher32, attrs: crc32 of all its bytes
+    /items/<id>           attrs: all that is known of the item, done=true last
 
 ``part`` is a random name that every written file gets; ``merged`` lists those of the part files copied into this one,
 so that part files left by a crash between the renaming of OUT and their removal are known to be leftovers.
@@ -26,6 +27,7 @@ from vidfeat.store.settings import canonical, fingerprint
 FORMAT, VERSION = "vidfeat-features", 1
 ITEMS = "items"
 DONE = "done"
+CRC32 = "crc32"
 
 _PART = re.compile(r"part-(\d+)\.h5")
 _SHARD = re.compile(r"(\d+)/(\d+)")

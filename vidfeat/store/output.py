@@ -175,6 +175,6 @@ def open_hdf5(path: Path, advice: str) -> h5py.File:
 def unreadable(path: Path | str, what: str, error: BaseException) -> StorageError:
     """The StorageError for stored data that cannot be read back."""
     return StorageError(
-        f"Cannot read {what} of {path}: {error}. The file is damaged, incomplete, or its file system failed; "
-        f"'vidfeat verify' lists all damaged items."
+        f"Cannot read {what} of {path}: {error}. The file is damaged, incomplete, or its file system failed: "
+        f"make it again, or run 'vidfeat verify' on a feature file to see what is left."
     )

@@ -44,12 +44,16 @@ class PartFile:
         """Begin an item that is written bit by bit."""
         return self._guarded(self._create_group, item_id)
 
-    def extend_item(self, group: h5py.Group, columns: Mapping[str, RowBuffer], rest: bool) -> None:
-        """Append what ``columns`` hold: full blocks, with ``rest`` everything."""
-        self._guarded(self._extend_item, group, columns, rest)
+    def extend_item(self, group: h5py.Group, columns: Mapping[str, RowBuffer]) -> None:
+        """Append the full blocks that ``columns`` hold."""
+        self._guarded(self._extend_item, group, columns, False)
 
-    def finish_item(self, group: h5py.Group, attrs: Mapping[str, Any], notes: Mapping[str, dict]) -> None:
-        self._guarded(self._finish_item, group, attrs, notes)
+    def finish_item(
+        self, group: h5py.Group, columns: Mapping[str, RowBuffer], attrs: Mapping[str, Any], notes: Mapping[str, dict]
+    ) -> None:
+        """Write what ``columns`` still hold and all attributes."""
+        self._guarded(self._extend_item, group, columns, True)
+        self._guarded(self._finish_item, group, columns, attrs, notes)
 
     def publish(self) -> None:
         self._dead = True
@@ -87,7 +91,7 @@ class PartFile:
                 group, name, column.dtype, shape, column.block_rows, self._compression, grows=False
             )
             append_blocks(dataset, column.take(rest=True), 0)
-        self._finish_item(group, attrs, notes)
+        self._finish_item(group, columns, attrs, notes)
 
     def _extend_item(self, group, columns, rest) -> None:
         for name, column in columns.items():
@@ -98,8 +102,8 @@ class PartFile:
             dataset = group[name]
             append_blocks(dataset, blocks, dataset.shape[0])
 
-    def _finish_item(self, group, attrs, notes) -> None:
-        for name, values in notes.items():
-            attributes.write_attrs(group[name], values)
+    def _finish_item(self, group, columns, attrs, notes) -> None:
+        for name, column in columns.items():
+            attributes.write_attrs(group[name], {**notes.get(name, {}), layout.CRC32: column.crc32})
         attributes.write_attrs(group, attrs)
         attributes.write_attrs(group, {layout.DONE: True})

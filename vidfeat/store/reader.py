@@ -163,8 +163,8 @@ class StoredItem:
             raise output.unreadable(self._path, f"the attributes of item {self.id!r}", error) from error
 
     def notes(self, name: str) -> dict[str, Any]:
-        """Attributes of the dataset ``name`` itself."""
-        return attributes.read_attrs(self.dataset(name))
+        """Attributes of the dataset ``name`` itself, without the store's checksum."""
+        return {n: v for n, v in attributes.read_attrs(self.dataset(name)).items() if n != layout.CRC32}
 
     @property
     def labels(self) -> tuple[str, ...]:

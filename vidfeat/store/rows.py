@@ -1,5 +1,7 @@
 """Rows of one dataset on their way to disk: collected into whole chunks, then written chunk by chunk."""
 
+import zlib
+
 import h5py
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t
@@ -9,13 +11,18 @@ CHUNK_BYTES = 1 << 20
 
 
 class RowBuffer:
-    """Rows [n, ...] of one shape and type, copied once, into blocks of exactly the rows of one HDF5 chunk."""
+    """Rows [n, ...] of one shape and type, copied once, into blocks of exactly the rows of one HDF5 chunk.
+
+    ``crc32`` is that of all rows so far. It is stored beside the data because HDF5's own checksums cover each chunk but
+    not, in this format, the index that says where it lies.
+    """
 
     def __init__(self, dtype: np.dtype, row_shape: tuple[int, ...]) -> None:
         self.dtype, self.row_shape = dtype, row_shape
         row_bytes = dtype.itemsize * int(np.prod(row_shape, dtype=np.int64))
         self.block_rows = max(1, CHUNK_BYTES // max(1, row_bytes))
         self.rows = 0
+        self.crc32 = 0
         self._full: list[np.ndarray] = []
         self._current: np.ndarray | None = None
         self._filled = 0
@@ -28,6 +35,8 @@ class RowBuffer:
 
     def append(self, rows: np.ndarray) -> None:
         self.rows += len(rows)
+        rows = np.ascontiguousarray(rows)
+        self.crc32 = zlib.crc32(rows.data.cast("B") if rows.size else b"", self.crc32)
         while len(rows):
             if self._current is None:
                 self._current = np.empty((self.block_rows, *self.row_shape), self.dtype)

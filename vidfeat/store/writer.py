@@ -153,8 +153,7 @@ class FeatureWriter:
 
     def _store_or_fail(self, item: "ItemWriter", attrs: Mapping[str, Any]) -> None:
         if item._own_part:
-            item._own_part.extend_item(item._group, item._columns, rest=True)
-            item._own_part.finish_item(item._group, attrs, item._notes)
+            item._own_part.finish_item(item._group, item._columns, attrs, item._notes)
             item._own_part.publish()
         else:
             if self._part is None:
@@ -212,6 +211,8 @@ class ItemWriter:
     def describe(self, name: str, attrs: Mapping[str, Any]) -> None:
         """Attach attributes to the dataset ``name`` itself, such as the bound of a quantised flow."""
         self._require_open()
+        if layout.CRC32 in attrs:
+            raise ValueError(f"the attribute {layout.CRC32!r} of a dataset is the store's own")
         self._notes.setdefault(name, {}).update(attrs)
 
     def finish(
@@ -273,7 +274,7 @@ class ItemWriter:
                 if self._own_part is None:
                     self._own_part = self._writer._new_part()
                     self._group = self._own_part.start_item(self.id)
-                self._own_part.extend_item(self._group, self._columns, rest=False)
+                self._own_part.extend_item(self._group, self._columns)
         except BaseException:
             self.discard()
             raise

@@ -93,10 +93,8 @@ class ExtractConfig:
     dry_run: bool = option(False, "Say what would be done (items, frames, bytes), and do nothing.", panel=FILES)
 
     def __post_init__(self) -> None:
-        check_positive(
-            self, "fps", "num_frames", "stride", "max_seconds", "size", "shorter_side", "batch_size", "workers", "threads",
-            "decode_threads", "timeout",
-        )  # fmt: skip
+        check_positive(self, "fps", "num_frames", "stride", "max_seconds", "size", "shorter_side", "timeout")
+        check_positive(self, "batch_size", "workers", "threads", "decode_threads")
         if not self.layer_names:
             raise UsageError("--layers is empty; name at least one layer. 'vidfeat layers BACKBONE' lists them.")
         clashes = [

@@ -1,0 +1,210 @@
+"""The command line as documentation and contract: help, config files, JSON, exit codes, words of errors."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+import typing
+from pathlib import Path
+
+import pytest
+from small import SMALL_FLAGS, write_clips
+from typer.testing import CliRunner
+
+from vidfeat import __version__
+from vidfeat.cli.main import app
+from vidfeat.stages.config.encode import EncodeConfig
+from vidfeat.stages.config.extract import ExtractConfig
+from vidfeat.stages.config.options import flag_of
+from vidfeat.stages.config.svm import SvmTrainConfig
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+COMMANDS = (
+    "extract", "encode", "svm train", "svm predict", "svm eval", "predict", "demo", "layers", "info", "verify", "diff",
+    "merge", "import", "export", "doctor",
+)  # fmt: skip
+
+
+def vidfeat(*arguments, width=200):
+    return CliRunner().invoke(
+        app, [str(argument) for argument in arguments], env={"COLUMNS": str(width), "TERM": "dumb"}
+    )
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory) -> Path:
+    return write_clips(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="module")
+def features(clips, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("features") / "feats.h5"
+    result = vidfeat("extract", clips, "-o", output, *SMALL_FLAGS)
+    assert result.exit_code == 0, result.stderr
+    return output
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example_and_is_in_the_readme(command):
+    result = vidfeat(*command.split(), "--help")
+    assert result.exit_code == 0
+    assert "Example:" in result.stdout
+    first = command.split()[0]
+    assert f"`{first}" in (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("command", "config"), [("extract", ExtractConfig), ("encode", EncodeConfig), ("svm train", SvmTrainConfig)]
+)
+def test_help_names_every_option_of_the_config(command, config):
+    text = vidfeat(*command.split(), "--help").stdout
+    for field in dataclasses.fields(config):
+        if not field.metadata["argument"]:
+            assert flag_of(field.name) in text
+    # Typer gets its defaults from the dataclass; this finds a field that the builder would drop.
+    assert len(typing.get_type_hints(config)) == len(dataclasses.fields(config))
+
+
+def test_help_and_version_do_not_import_heavy_packages():
+    script = (
+        "import sys\nsys.argv = ['vidfeat', 'extract', '--help']\n"
+        "from vidfeat.cli.main import app\n"
+        "try:\n    app()\nexcept SystemExit:\n    pass\n"
+        "heavy = {'torch', 'cv2', 'av', 'h5py', 'sklearn', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    result = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
+    assert vidfeat("--version").stdout == f"vidfeat {__version__}\n"
+
+
+def test_json_is_on_stdout_and_messages_are_not(clips, features):
+    result = vidfeat("extract", clips, "-o", features, *SMALL_FLAGS, "--json")
+    facts = json.loads(result.stdout)
+    assert (facts["skipped"], facts["failed"]) == (6, 0)
+    assert "6 finished before" in result.stderr
+    quiet = vidfeat("extract", clips, "-o", features, *SMALL_FLAGS, "-q")
+    assert (quiet.exit_code, quiet.stderr) == (0, "")
+
+
+def test_a_config_file_is_overridden_only_by_typed_flags(clips, features, tmp_path):
+    config = tmp_path / "run.toml"
+    config.write_text(
+        '[extract]\nbackbone = "squeezenet1_1"\nlayers = "avgpool"\nweights = "none"\nsize = 32\ndevice = "cpu"\n'
+        'threads = 1\nfps = 5\n[svm.train]\nC = "1"\n'
+    )
+    refused = vidfeat("extract", clips, "-o", features, "--config", config)
+    assert refused.exit_code == 2
+    assert "fps: not set there, 5.0 here" in refused.stderr
+    accepted = vidfeat("extract", clips, "-o", tmp_path / "f.h5", "--config", config, "--fps", "25", "--json")
+    assert accepted.exit_code == 0
+    assert json.loads(accepted.stdout)["frames"] == 104
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('[extract]\nbackbon = "alexnet"\n', "has no option 'backbon'; allowed are inputs, output, backbone"),
+        ('[extract]\nfps = "six"\n', "fps is 'six', a str; it must be a float"),
+        ('[extract]\nprecision = "fp8"\n', "precision is 'fp8'; allowed are fp32, tf32, bf16, fp16"),
+        ("[extract\n", "Cannot read --config"),
+    ],
+)
+def test_wrong_config_files_are_refused_with_words(tmp_path, text, words):
+    config = tmp_path / "c.toml"
+    config.write_text(text)
+    result = vidfeat("extract", "x.mp4", "-o", "y.h5", "--config", config)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_underscores_in_flags_are_accepted(clips, features):
+    result = vidfeat("extract", clips, "-o", features, *SMALL_FLAGS, "--batch_size", "4", "--decode_threads", "2")
+    assert result.exit_code == 0, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["extract"], "Missing IN..., --output"),
+        (["extract", "nowhere.mp4", "-o", "f.h5"], "nowhere.mp4"),
+        (["encode", "nowhere.h5", "-o", "c.h5"], "nowhere.h5 does not exist"),
+        (["svm", "train", "nowhere.h5", "-o", "R"], "nowhere.h5"),
+        (["verify", "nowhere.h5"], "nowhere.h5"),
+        (["info", "README.md"], "is not an HDF5 file"),
+        (["layers", "alexnett"], "alexnet"),
+        (["extract", "README.md", "-o", "f.h5", "--warp", "--ten-crop"], "--warp and --ten-crop contradict"),
+        (["extract", "README.md", "-o", "f.h5", "--fps", "0"], "--fps is 0.0; it must be above 0"),
+        (["extract", "README.md", "-o", "f.h5", "--fps", "nan"], "--fps is nan"),
+        (["predict", "nowhere", "x.mp4"], "nowhere is not a run"),
+    ],
+)
+def test_wrong_usage_exits_2_with_words(arguments, words):
+    result = vidfeat(*arguments)
+    assert result.exit_code == 2
+    assert words in " ".join(result.stderr.split())
+    assert "Traceback" not in result.stderr
+
+
+def test_unknown_options_and_commands_exit_2():
+    assert vidfeat("extract", "x", "-o", "y", "--frames-per-second", "3").exit_code == 2
+    assert vidfeat("extrakt").exit_code == 2
+
+
+def test_failures_exit_1_and_are_listed(clips, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_text("text")
+    result = vidfeat("extract", bad, clips / "a" / "v0.mp4", "-o", tmp_path / "f.h5", *SMALL_FLAGS)
+    assert result.exit_code == 1
+    assert "Reasons of the 1 without features" in result.stdout
+    assert "bad.mp4" in (tmp_path / "f.h5.failures.csv").read_text()
+
+
+def test_a_bug_exits_3_and_says_so(clips, tmp_path, monkeypatch):
+    def broken(*arguments):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr("vidfeat.stages.extract.select_items", broken)
+    result = vidfeat("extract", clips, "-o", tmp_path / "f.h5", *SMALL_FLAGS)
+    assert result.exit_code == 3
+    assert "ZeroDivisionError: oops. This is a bug of vidfeat" in result.stderr
+
+
+def test_log_file_holds_the_messages(clips, features, tmp_path):
+    vidfeat("extract", clips, "-o", features, *SMALL_FLAGS, "-q", "--log", tmp_path / "run.log")
+    assert "6 finished before" in (tmp_path / "run.log").read_text()
+    assert vidfeat("info", features, "--log", tmp_path / "no" / "run.log").exit_code == 2
+
+
+def test_info_verify_diff_export_import_on_the_command_line(features, tmp_path):
+    facts = json.loads(vidfeat("info", features, "--json").stdout)
+    assert facts["items"] == 6
+    assert "items: 6" in vidfeat("info", features).stdout
+    assert "nothing wrong" in vidfeat("verify", features).stdout
+    damaged = tmp_path / "damaged.h5"
+    content = bytearray(features.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
+    result = vidfeat("verify", features, damaged)
+    assert result.exit_code == 1
+    assert "damaged.h5" in result.stdout
+    assert vidfeat("diff", features, features).exit_code == 0
+    assert vidfeat("export", features, "-o", tmp_path / "npy").exit_code == 0
+    assert (
+        vidfeat("import", tmp_path / "npy" / "avgpool", "-o", tmp_path / "back.h5", "--feature", "avgpool").exit_code
+        == 0
+    )
+    result = vidfeat("diff", features, tmp_path / "back.h5", "--json")
+    assert result.exit_code == 1  # times and labels are not in .npy files, the numbers are
+    assert json.loads(result.stdout)["largest difference"]["avgpool"].startswith("0 ")
+    encoded = vidfeat("encode", features, "-o", tmp_path / "c.h5")
+    assert encoded.exit_code == 0
+    assert "6 codes of 1000 numbers" in encoded.stdout
+    assert json.loads(vidfeat("info", tmp_path / "c.h5", "--json").stdout)["kind"] == "codes"
+
+
+def test_layers_lists_names_and_shapes():
+    text = vidfeat("layers", "alexnet").stdout
+    assert "fc7" in text
+    assert "256×13×13" in text
+    assert "resnet50" in vidfeat("layers").stdout
