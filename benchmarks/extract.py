@@ -22,6 +22,11 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 import vidfeat
 from vidfeat.features import Extractor
+from vidfeat.features.backbones import build
+from vidfeat.features.random_weights import random_state
+from vidfeat.features.tracing import trace
+from vidfeat.media.stream import ItemStream
+from vidfeat.media.transforms import Geometry, stack_frames
 
 NETWORKS = {
     "alexnet": {"layer": "fc7", "node": "classifier.5", "bars": {"fp32": 1.4, "bf16": 2.2}},
@@ -111,7 +116,8 @@ def benchmark(network: str, precisions: list[str], device: str, repeats: int) ->
 
 def save_seeded_weights(network: str, path: Path) -> None:
     """The values of ``--weights none`` as a file that both sides load."""
-    torch.save(vidfeat.features.random_state_dict(network, seed=0), path)
+    traced = trace(build(network))
+    torch.save(random_state(traced, seed=0), path)
 
 
 def timed(command: list[str]) -> float:
@@ -133,14 +139,11 @@ def spread_difference(ours: dict[str, np.ndarray], reference: dict[str, np.ndarr
 
 def same_pixels(network: str, spec: dict, weights: Path, precision: str, device: str) -> float:
     """Our network against plain torchvision on 32 frames of real video, the very same uint8 pixels."""
-    from vidfeat.media.stream import ItemStream
-    from vidfeat.media.transforms import Geometry
-
     extractor = Extractor(network, [spec["layer"]], weights=str(weights), device=device, precision=precision)
     size = extractor.input_spec
     geometry = Geometry("crop", size.shorter_side, size.size, False, size.interpolation, size.antialias)
     with ItemStream(data_dir() / VIDEOS[network][0], geometry=geometry) as stream:
-        pixels = torch.stack([frame for _, _, frame in stream][::9][:32])
+        pixels = stack_frames([frame for _, _, frame in stream][::9][:32])
     ours = extractor.submit(pixels).result()[spec["layer"]]
     plain = torchvision.models.get_model(network, weights=None)
     plain.load_state_dict(torch.load(weights, weights_only=True))

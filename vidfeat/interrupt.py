@@ -1,7 +1,8 @@
 """Ctrl-C and SIGTERM: where a run may be stopped, and how it says so.
 
-Inside ``deferred()`` the first signal only leaves a note that ``check()`` turns into ``Interrupted`` at a point where
-everything finished is safe; a second signal, or one outside, interrupts at once.
+Inside ``deferred()`` a signal only leaves a note, which ``check()`` and the end of the block turn into ``Interrupted``
+at a point where everything finished is safe. Who insists is heard: the third signal interrupts at once, as does any
+outside such a block.
 """
 
 import signal
@@ -18,9 +19,12 @@ class Interrupted(BaseException):
         self.exit_code = 128 + signum
 
 
+_INSISTENT = 3
+
+
 class _State:
     deferring = False
-    pending: int | None = None
+    pending: list[int] = []  # signals since the block began  # noqa: RUF012
 
 
 def install_handlers() -> None:
@@ -30,23 +34,25 @@ def install_handlers() -> None:
 
 
 def _handle(signum: int, frame: FrameType | None) -> None:
-    if _State.deferring and _State.pending is None:
-        _State.pending = signum
-        return
+    if _State.deferring:
+        _State.pending.append(signum)
+        if len(_State.pending) < _INSISTENT:
+            return
     raise Interrupted(signum)
 
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Signals wait for the next ``check()`` inside this block."""
-    _State.deferring, _State.pending = True, None
+    """Signals wait for the next ``check()`` inside this block, or for its end."""
+    _State.deferring, _State.pending = True, []
     try:
         yield
+        check()
     finally:
-        _State.deferring, _State.pending = False, None
+        _State.deferring, _State.pending = False, []
 
 
 def check() -> None:
     """Raise ``Interrupted`` if a signal has come since the block began."""
-    if _State.pending is not None:
-        raise Interrupted(_State.pending)
+    if _State.pending:
+        raise Interrupted(_State.pending[0])

@@ -3,6 +3,7 @@
 import csv
 import os
 import shutil
+import signal
 from pathlib import Path
 
 import av
@@ -17,6 +18,7 @@ from videos import cut_in_half, write_video
 import vidfeat
 from vidfeat.errors import UsageError
 from vidfeat.features import Extractor
+from vidfeat.media.child import ChildSource
 from vidfeat.media.stream import ItemStream
 from vidfeat.media.transforms import Geometry
 from vidfeat.stages import extract, merge
@@ -157,6 +159,61 @@ def test_a_truncated_video_is_kept_with_a_warning_or_fails_when_strict(tmp_path,
     strict = run_small([tmp_path / "cut.mkv"], tmp_path / "g.h5", strict=True)
     assert (strict.states, strict.exit_code) == ({"failed": 1}, 1)
     assert strict.failures[0].reason.startswith("truncated: ")
+
+
+def test_strict_takes_up_what_an_earlier_run_kept(tmp_path):
+    cut_in_half(write_video(tmp_path / "whole.mkv", 60), tmp_path / "cut.mkv")
+    run_small([tmp_path / "cut.mkv"], tmp_path / "f.h5")
+    strict = run_small([tmp_path / "cut.mkv"], tmp_path / "f.h5", strict=True)
+    assert (strict.states, strict.exit_code) == ({"failed": 1}, 1)
+
+
+def test_new_labels_of_finished_items_are_said(clips, tmp_path, caplog):
+    manifest, path = tmp_path / "set.csv", clips / "a" / "v0.mp4"
+    manifest.write_text(f"id,path,label\nx,{path},old\n")
+    run_small([manifest], tmp_path / "f.h5")
+    assert "another label" not in caplog.text
+    manifest.write_text(f"id,path,label\nx,{path},new\n")
+    run_small([manifest], tmp_path / "f.h5")
+    assert "1 finished items have another label or group now (first: 'x')" in caplog.text
+
+
+def test_whatever_a_decoder_raises_fails_only_its_item(clips, tmp_path, monkeypatch):
+    def broken(self, image):
+        if image.shape[0] == 32:
+            raise ZeroDivisionError("oops")
+        return call(self, image)
+
+    call = Geometry.__call__
+    write_video(tmp_path / "odd.mp4", 5, width=48, height=32)
+    monkeypatch.setattr(Geometry, "__call__", broken)
+    summary = run_small([tmp_path / "odd.mp4", clips / "a" / "v0.mp4"], tmp_path / "f.h5")
+    assert summary.states == {"done": 1, "failed": 1}
+    assert summary.failures[0].reason == "the decoder failed: ZeroDivisionError: oops"
+
+
+def test_a_timeout_fails_the_item_and_the_batch_goes_on(clips, tmp_path, monkeypatch):
+    wait = ChildSource._wait
+
+    def hanging(self):
+        if "long" in str(self._path):
+            self._left = 0.0
+            os.kill(self._child.pid, signal.SIGSTOP)  # a decoder that hangs
+        wait(self)
+
+    monkeypatch.setattr(ChildSource, "_wait", hanging)
+    long = write_video(tmp_path / "long.mp4", 300)
+    summary = run_small([long, clips / "a" / "v0.mp4"], tmp_path / "f.h5", timeout=30.0, workers=1)
+    assert summary.states == {"done": 1, "failed": 1}
+    assert "timeout after 30 s of waiting for the decoder" in summary.failures[0].reason
+
+
+def test_failures_are_listed_even_when_the_run_stops(clips, tmp_path, monkeypatch):
+    (tmp_path / "bad.mp4").write_text("text")
+    monkeypatch.setattr("vidfeat.stages.extract.FeatureWriter.flush", lambda self: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        run_small([tmp_path / "bad.mp4", clips / "a" / "v0.mp4"], tmp_path / "f.h5")
+    assert "bad.mp4" in (tmp_path / "f.h5.failures.csv").read_text()
 
 
 def test_overflow_of_float16_fails_the_item_with_a_way_out(clips, tmp_path):

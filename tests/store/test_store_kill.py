@@ -26,7 +26,8 @@ def test_a_killed_run_resumes_to_the_same_file_and_keeps_finished_parts(tmp_path
     result = json.loads(done.stdout)
     assert not result["failures"], (result["failures"], done.stderr[-3000:])
     assert {"open_new", "pwrite", "fsync", "rename", "fsync_dir", "unlink", "h5.close"} <= set(result["operations"])
-    assert result["cases"] > 20
+    if scenario != "merge-links":
+        assert result["operations"].count("rename") >= 3
 
 
 def test_every_rename_is_between_the_sync_of_the_file_and_that_of_its_folder(tmp_path, monkeypatch):

@@ -8,6 +8,10 @@ from typing import Literal
 
 from vidfeat.suffixes import IMAGE_SUFFIXES
 
+# Names how pixels come out of a file (decoder, colour conversion, order and times of frames). It is part of the
+# settings of every extraction; a change that alters pixels or times gets another name, so that old and new never mix.
+DECODING = "pyav-1"
+
 
 def kind(path: str | Path) -> Literal["image", "video"]:
     """How a file is read: as an image if it has an image's suffix (in any case), else as a video.

@@ -3,18 +3,33 @@
 import logging
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import av
+import torch
+import torchvision
+
 from vidfeat import __version__, interrupt
+from vidfeat.datasets.items import Item
+from vidfeat.features import Extractor
+from vidfeat.features.precision import check_device, check_precision
 from vidfeat.progress import Progress
 from vidfeat.stages import plan
 from vidfeat.stages.config.extract import ExtractConfig
-from vidfeat.stages.devices import DevicePlan, default_workers, resolve_devices, run_many, run_one
-from vidfeat.stages.pipeline import DecodeOptions
-from vidfeat.stages.recorder import KEPT, Failure, Recorder, changed_sources
+from vidfeat.stages.decoding import DecodeOptions
+from vidfeat.stages.devices import (
+    DevicePlan,
+    cores_per_device,
+    default_workers,
+    resolve_devices,
+    run_many,
+    run_one,
+)
+from vidfeat.stages.failures import Failure, write_failures
+from vidfeat.stages.recorder import KEPT, Recorder, unfinished
 from vidfeat.stages.request import (
     extractor_arguments,
     geometry_of,
@@ -26,7 +41,7 @@ from vidfeat.stages.request import (
     shard_of,
 )
 from vidfeat.stages.summary import Summary
-from vidfeat.store import FeatureWriter, write_csv
+from vidfeat.store import FeatureWriter
 
 log = logging.getLogger("vidfeat")
 
@@ -70,109 +85,78 @@ def run(config: ExtractConfig) -> ExtractSummary | Summary:
     Raises UsageError before any work for bad input, and StorageError if the output cannot be written; finished items
     are kept in both cases and after a signal.
     """
-    import torch
-
-    from vidfeat.features import Extractor
-
     if config.dry_run:
         return plan.run(config)
     started = time.monotonic()
     listing, items, output = select_items(config)
     devices = resolve_devices(config.device)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    for device in devices:
+        check_precision(config.precision, check_device(device))
     arguments = extractor_arguments(config)
-    # Several devices have a network each in their own process; this one is then only asked for its identity.
-    extractor = Extractor(**arguments, device=devices[0] if len(devices) == 1 else "cpu")
+    extractor = Extractor(**arguments, device=devices[0])
+    if extractor.ignored:
+        log.info("Weights that no asked layer needs are left out: %s.", ", ".join(extractor.ignored))
     sampling, geometry = sampling_of(config), geometry_of(config, extractor.input_spec)
-    settings = settings_of(config, extractor.identity, sampling, geometry)
-    run_facts = {"options": repeatable_options(config), "shard": shard_of(config), "vidfeat": __version__}
-
+    device_plan = DevicePlan(
+        extractor=arguments,
+        options=DecodeOptions(sampling, geometry, config.decode_threads, config.timeout),
+        batch_size=config.batch_size,
+        workers=config.workers or default_workers(devices),
+        threads=config.threads or cores_per_device(devices),
+    )
     writer = FeatureWriter(
         output,
-        settings,
-        run_facts,
+        settings_of(config, extractor.identity, sampling, geometry),
+        {"options": repeatable_options(config), "shard": shard_of(config), "vidfeat": __version__},
         compression=config.compression,
         overwrite=config.overwrite,
         merge=not config.no_merge,
     )
     try:
-        changed = set(changed_sources(items, writer.done))
-        for item_id in sorted(changed):
-            log.warning("%s: the source file or segment has changed since it was extracted; it is done again.", item_id)
-        todo = [item for item in items if item.id not in writer.done or item.id in changed]
-        log.info(
-            "%d items: %d to do, %d finished before.%s",
-            len(items),
-            len(todo),
-            len(items) - len(todo),
-            ignored_files(listing),
-        )
-        device_plan = DevicePlan(
-            extractor=arguments,
-            options=DecodeOptions(sampling, geometry, config.decode_threads, config.timeout),
-            batch_size=config.batch_size,
-            workers=config.workers or default_workers(devices),
-            threads=config.threads or (max(1, torch.get_num_threads() // len(devices)) if len(devices) > 1 else None),
-        )
-        with Progress(len(todo)) as progress, interrupt.deferred():
-            recorder = Recorder(
-                writer,
-                {item.id: item for item in todo},
-                run_attrs=run_attributes(devices, extractor),
-                strict=config.strict,
-                progress=progress,
-            )
-
-            def idle() -> None:
-                interrupt.check()
-                writer.tick()
-
-            if todo and len(devices) == 1:
-                run_one(extractor, device_plan, todo, recorder, idle)
-            elif todo:
-                run_many(devices, device_plan, todo, recorder, idle)
+        todo = unfinished(items, writer.done, strict=config.strict)
+        finished = len(items) - len(todo)
+        log.info("%d items: %d to do, %d finished before.%s", len(items), len(todo), finished, ignored_files(listing))
+        with interrupt.deferred(), Progress(len(todo)) as progress:
+            recorder = Recorder(writer, todo, run_attrs=versions(), strict=config.strict, progress=progress)
+            try:
+                _extract(extractor, devices, device_plan, todo, recorder, writer)
+            finally:
+                write_failures(output, recorder.failures)
+                writer.flush()
         writer.close()
     except BaseException:
         writer.stop()
         raise
-    failures = sorted(recorder.failures, key=lambda failure: failure.id)
-    write_failures(output, failures)
     return ExtractSummary(
-        output,
-        len(items),
-        len(items) - len(todo),
-        dict(recorder.states),
-        recorder.frames,
-        time.monotonic() - started,
-        failures,
+        output=output,
+        items=len(items),
+        skipped=finished,
+        states=dict(recorder.states),
+        frames=recorder.frames,
+        seconds=time.monotonic() - started,
+        failures=recorder.failures,
     )
 
 
-def run_attributes(devices: list[str], extractor: Any) -> dict[str, str]:
+def _extract(
+    extractor: Extractor,
+    devices: Sequence[str],
+    device_plan: DevicePlan,
+    todo: Sequence[Item],
+    recorder: Recorder,
+    writer: FeatureWriter,
+) -> None:
+    def idle() -> None:
+        interrupt.check()
+        writer.tick()
+
+    if todo and len(devices) == 1:
+        run_one(extractor, device_plan, todo, recorder, idle)
+    elif todo:
+        run_many(devices, device_plan, todo, recorder, idle)
+
+
+def versions() -> dict[str, str]:
     """Facts of this run that may differ between the items of one file without changing what they mean."""
-    import av
-    import torch
-    import torchvision
-
-    device = ",".join(devices)
-    if any(name.startswith("cuda") for name in devices):
-        device = f"{device} ({torch.cuda.get_device_name(0)})"
-    versions = (
-        f"vidfeat {__version__}, torch {torch.__version__}, torchvision {torchvision.__version__}, av {av.__version__}"
-    )
-    return {"device": device, "versions": f"{versions}, python {platform.python_version()}"}
-
-
-def write_failures(output: Path, failures: list[Failure]) -> None:
-    """``OUT.failures.csv``: id, state, reason. Removed when nothing failed."""
-    path = failures_path(output)
-    if not failures:
-        path.unlink(missing_ok=True)
-        return
-    rows = [[failure.id, failure.state, failure.reason] for failure in failures]
-    write_csv(path, ["id", "state", "reason"], rows)
-
-
-def failures_path(output: Path) -> Path:
-    return output.with_name(output.name + ".failures.csv")
+    modules = ", ".join(f"{module.__name__} {module.__version__}" for module in (torch, torchvision, av))
+    return {"versions": f"vidfeat {__version__}, {modules}, python {platform.python_version()}"}

@@ -1,8 +1,7 @@
 """``vidfeat import``: features of other tools become a features file."""
 
 from vidfeat.stages.config.files import ImportConfig
-from vidfeat.stages.extract import write_failures
-from vidfeat.stages.recorder import Failure
+from vidfeat.stages.failures import Failure, write_failures
 from vidfeat.stages.summary import Summary
 from vidfeat.store import import_features
 

@@ -3,15 +3,18 @@
     decoder threads ──► bounded queue of decoded frames ──► batches ──► network ──► events
 
 Least work per frame: one decode, one colour conversion, one resize, one copy into the batch, one forward pass. Decoders
-run ahead by a bounded number of frames, so that memory does not depend on the length of a video; on a GPU the next
-batch is assembled while the last one is computed.
+run ahead by a bounded number of frames, so that memory does not depend on the length of a video. On a GPU the next
+batch is assembled and copied while the last one is computed. On a CPU every core computes a batch of its own: threads
+that share one batch wait for each other at the end of every layer, and decoders make some of them late each time.
 """
 
 import queue
-import threading
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -19,126 +22,16 @@ import torch
 from vidfeat.datasets.items import Item
 from vidfeat.errors import ItemError
 from vidfeat.features import Extractor
-from vidfeat.media.sampling import Sampling
-from vidfeat.media.stream import ChildStream, DecoderChild, ItemStream
-from vidfeat.media.transforms import Geometry, stack_frames
+from vidfeat.media.transforms import stack_frames
+from vidfeat.stages.decoding import CHUNK_FRAMES, DecodeOptions, Decoders
 from vidfeat.stages.events import Event, Failed, Finished, Rows
 
-CHUNK_FRAMES = 8  # frames per queue entry: few enough to keep the network fed, enough to make locking cheap
 
+class Pending(Protocol):
+    """A batch under way."""
 
-@dataclass(frozen=True)
-class DecodeOptions:
-    """How every item of a run is read."""
-
-    sampling: Sampling
-    geometry: Geometry
-    threads: int = 1
-    timeout: float | None = None
-
-
-@dataclass
-class _Chunk:
-    item_id: str
-    frames: list[int] = field(default_factory=list)
-    times: list[float] = field(default_factory=list)
-    pixels: list[torch.Tensor] = field(default_factory=list)
-
-
-class _ConsumerGoneError(Exception):
-    """The consumer has gone; a decoder thread gives up quietly."""
-
-
-class Decoders:
-    """Threads that take items from ``next_item`` until it returns None, and queue their frames."""
-
-    def __init__(self, next_item: Callable[[], Item | None], options: DecodeOptions, workers: int, ahead: int) -> None:
-        self._next_item = next_item
-        self._options = options
-        self._queue: queue.Queue[_Chunk | Finished | Failed | BaseException | None] = queue.Queue(
-            max(2, ahead // CHUNK_FRAMES)
-        )
-        self._stop = threading.Event()
-        self._running = workers
-        self._threads = [threading.Thread(target=self._work, daemon=True, name=f"decoder-{i}") for i in range(workers)]
-
-    def __enter__(self) -> "Decoders":
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(timeout=10)
-
-    def get(self, timeout: float) -> _Chunk | Finished | Failed | None:
-        """The next entry, or None when every decoder has finished. Raises queue.Empty after ``timeout``."""
-        while True:
-            if self._running == 0:
-                return None
-            entry = self._queue.get(timeout=timeout)
-            if isinstance(entry, BaseException):
-                raise entry
-            if entry is not None:
-                return entry
-            self._running -= 1
-
-    def _put(self, entry: _Chunk | Finished | Failed | BaseException | None) -> None:
-        while not self._stop.is_set():
-            try:
-                return self._queue.put(entry, timeout=0.2)
-            except queue.Full:
-                continue
-        raise _ConsumerGoneError
-
-    def _work(self) -> None:
-        child = DecoderChild() if self._options.timeout is not None else None
-        try:
-            while not self._stop.is_set() and (item := self._next_item()) is not None:
-                try:
-                    self._read(item, child)
-                except ItemError as error:
-                    self._put(Failed(item.id, str(error)))
-            self._put(None)
-        except _ConsumerGoneError:
-            pass
-        except BaseException as error:  # a bug or out of memory: the consumer re-raises it in the main thread
-            try:
-                self._put(error)
-            except _ConsumerGoneError:
-                pass
-        finally:
-            if child is not None:
-                child.close()
-
-    def _read(self, item: Item, child: DecoderChild | None) -> None:
-        options = self._options
-        source = {
-            "start": item.start,
-            "end": item.end,
-            "sampling": options.sampling,
-            "geometry": options.geometry,
-            "threads": options.threads,
-        }
-        if child is None:
-            stream = ItemStream(item.path, **source)
-        else:
-            stream = ChildStream(item.path, child=child, timeout=options.timeout, **source)
-        with stream:
-            chunk = _Chunk(item.id)
-            for index, time, pixels in stream:
-                chunk.frames.append(index)
-                chunk.times.append(time)
-                chunk.pixels.append(pixels)
-                if len(chunk.frames) == CHUNK_FRAMES:
-                    self._put(chunk)
-                    chunk = _Chunk(item.id)
-            if chunk.frames:
-                self._put(chunk)
-            outcome = stream.outcome()
-            attrs = {**stream.source, "frames_decoded": outcome.frames_decoded}
-        self._put(Finished(item.id, outcome.state, outcome.reason, attrs))
+    def result(self) -> dict[str, np.ndarray]:
+        """Layer name -> rows; waits for them."""
 
 
 @dataclass
@@ -157,6 +50,94 @@ class _Batch:
         self.pixels.append(pixels)
 
 
+@contextmanager
+def lanes(extractor: Extractor, threads: int) -> Iterator[tuple[Callable[[list[torch.Tensor]], Pending], int]]:
+    """How to start a batch, and how many to keep under way: two on a GPU, one per thread and one waiting on a CPU."""
+    if extractor.device.type == "cuda":
+        yield lambda pixels: extractor.submit(stack_frames(pixels)), 2
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads, thread_name_prefix="network") as pool:
+            yield lambda pixels: pool.submit(lambda: extractor.submit(stack_frames(pixels)).result()), threads + 1
+    finally:
+        torch.set_num_threads(before)
+
+
+class Batcher:
+    """Gathers frames into batches, keeps ``depth`` of them under way, and emits events in the order of arrival."""
+
+    def __init__(
+        self,
+        start: Callable[[list[torch.Tensor]], Pending],
+        depth: int,
+        emit: Callable[[Event], None],
+        *,
+        batch_size: int,
+        crops: int,
+    ) -> None:
+        self._start, self._depth, self._emit = start, depth, emit
+        self._frames, self._crops = max(1, batch_size // crops), crops
+        self._batch = _Batch()
+        self._under_way: deque[tuple[Any, _Batch]] = deque()
+
+    def add(self, item_id: str, frame: int, time: float, pixels: torch.Tensor) -> None:
+        """One more frame; frames of another size begin another batch."""
+        if self._batch.pixels and self._batch.pixels[0].shape != pixels.shape:
+            self._submit()
+        self._batch.add(item_id, frame, time, pixels)
+        if len(self._batch.pixels) == self._frames:
+            self._submit()
+
+    def end(self, ending: Finished | Failed) -> None:
+        """The item's last frame was added before; its ending is emitted after the rows."""
+        self._batch.endings.append(ending)
+
+    def flush(self) -> None:
+        """Emit everything."""
+        self._submit()
+        while self._under_way:
+            self._collect()
+
+    def _submit(self) -> None:
+        batch, self._batch = self._batch, _Batch()
+        self._under_way.append((self._begin(batch.pixels), batch))
+        batch.pixels = []  # held by the batch under way alone
+        while len(self._under_way) >= self._depth:
+            self._collect()
+
+    def _begin(self, pixels: list[torch.Tensor]) -> Pending | ItemError | None:
+        if not pixels:
+            return None
+        try:
+            return self._start(pixels)
+        except ItemError as error:
+            return error
+
+    def _collect(self) -> None:
+        pending, batch = self._under_way.popleft()
+        try:
+            if isinstance(pending, ItemError):
+                raise pending
+            self._emit_rows(pending.result() if pending is not None else {}, batch)
+        except ItemError as error:  # the network cannot take frames of this size, which all of the batch share
+            for item_id in dict.fromkeys(run[0] for run in batch.runs):
+                self._emit(Failed(item_id, str(error)))
+        for ending in batch.endings:
+            self._emit(ending)
+
+    def _emit_rows(self, outputs: dict[str, np.ndarray], batch: _Batch) -> None:
+        if self._crops > 1:
+            outputs = {name: rows.reshape(-1, self._crops, *rows.shape[1:]) for name, rows in outputs.items()}
+        first = 0
+        for item_id, frames, times in batch.runs:
+            last = first + len(frames)
+            rows = {name: values[first:last] for name, values in outputs.items()}
+            self._emit(Rows(item_id, np.asarray(frames, np.int64), np.asarray(times, np.float64), rows))
+            first = last
+
+
 def run_device(
     extractor: Extractor,
     next_item: Callable[[], Item | None],
@@ -165,31 +146,18 @@ def run_device(
     *,
     batch_size: int,
     workers: int,
+    threads: int,
     idle: Callable[[], None] = lambda: None,
 ) -> None:
-    """Extract the items that ``next_item`` hands out, and ``emit`` their rows and endings in order per item.
+    """Extract the items that ``next_item`` hands out, and ``emit`` their rows and endings, in order per item.
 
-    ``idle`` is called at least five times a second; it may raise to stop the run.
+    ``workers`` threads decode; on a CPU ``threads`` compute. ``idle`` is called at least five times a second while
+    frames are awaited, and after every batch; it may raise to stop the run.
     """
     crops = 10 if options.geometry.ten_crop else 1
-    in_flight: deque[tuple[object, _Batch]] = deque()
-    depth = 2 if extractor.device.type == "cuda" else 1
-
-    def submit(batch: _Batch) -> None:
-        pending = None
-        if batch.pixels:
-            try:
-                pending = extractor.submit(stack_frames(batch.pixels))
-            except ItemError as error:  # the network cannot take frames of this size, which all of the batch share
-                for item_id in dict.fromkeys(run[0] for run in batch.runs):
-                    emit(Failed(item_id, str(error)))
-                batch.runs.clear()
-        in_flight.append((pending, batch))
-        while len(in_flight) >= depth:
-            _emit_batch(*in_flight.popleft(), crops, emit)
-
-    batch = _Batch()
-    with Decoders(next_item, options, workers, ahead=2 * batch_size + workers * CHUNK_FRAMES) as decoders:
+    ahead = 2 * batch_size // crops + workers * CHUNK_FRAMES
+    with Decoders(next_item, options, workers, ahead) as decoders, lanes(extractor, threads) as (start, depth):
+        batcher = Batcher(start, depth, emit, batch_size=batch_size, crops=crops)
         while True:
             idle()
             try:
@@ -199,41 +167,8 @@ def run_device(
             if entry is None:
                 break
             if isinstance(entry, Finished | Failed):
-                batch.endings.append(entry)
+                batcher.end(entry)
                 continue
             for frame, time, pixels in zip(entry.frames, entry.times, entry.pixels, strict=True):
-                if batch.pixels and batch.pixels[0].shape != pixels.shape:
-                    submit(batch)
-                    batch = _Batch()
-                batch.add(entry.item_id, frame, time, pixels)
-                if len(batch.pixels) * crops >= batch_size:
-                    submit(batch)
-                    batch = _Batch()
-        submit(batch)
-        while in_flight:
-            _emit_batch(*in_flight.popleft(), crops, emit)
-
-
-def _emit_batch(pending: object, batch: _Batch, crops: int, emit: Callable[[Event], None]) -> None:
-    start = 0
-    outputs = pending.result() if pending is not None else {}
-    if crops > 1:
-        outputs = {name: rows.reshape(-1, crops, *rows.shape[1:]) for name, rows in outputs.items()}
-    for item_id, frames, times in batch.runs:
-        stop = start + len(frames)
-        rows = {name: values[start:stop] for name, values in outputs.items()}
-        emit(Rows(item_id, np.asarray(frames, np.int64), np.asarray(times, np.float64), rows))
-        start = stop
-    for ending in batch.endings:
-        emit(ending)
-
-
-def item_source(items: Iterable[Item]) -> Callable[[], Item | None]:
-    """A thread-safe ``next_item`` over a list."""
-    iterator, lock = iter(items), threading.Lock()
-
-    def next_item() -> Item | None:
-        with lock:
-            return next(iterator, None)
-
-    return next_item
+                batcher.add(entry.item_id, frame, time, pixels)
+        batcher.flush()

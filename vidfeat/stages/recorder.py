@@ -4,7 +4,6 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +11,12 @@ from vidfeat.datasets.items import Item
 from vidfeat.errors import ItemError
 from vidfeat.progress import Progress
 from vidfeat.stages.events import Event, Failed, Finished, Rows
+from vidfeat.stages.failures import Failure
 from vidfeat.store import FeatureWriter, ItemWriter
 
 log = logging.getLogger("vidfeat")
 
 KEPT = ("done", "truncated")
-
-
-@dataclass(frozen=True)
-class Failure:
-    """An item that gave no features: ``state`` is failed or empty."""
-
-    id: str
-    state: str
-    reason: str
 
 
 class Recorder:
@@ -34,13 +25,14 @@ class Recorder:
     def __init__(
         self,
         writer: FeatureWriter,
-        items: Mapping[str, Item],
+        items: Iterable[Item],
         *,
         run_attrs: Mapping[str, Any],
         strict: bool,
         progress: Progress,
     ) -> None:
-        self._writer, self._items, self._run_attrs = writer, items, run_attrs
+        self._writer, self._run_attrs = writer, run_attrs
+        self._items = {item.id: item for item in items}
         self._strict, self._progress = strict, progress
         self._open: dict[str, ItemWriter] = {}
         self._lost: set[str] = set()
@@ -124,6 +116,34 @@ def source_stamp(path: Path) -> tuple[int, float]:
     except OSError:
         return -1, -1.0
     return status.st_size, status.st_mtime
+
+
+def unfinished(items: Iterable[Item], done: Mapping[str, Mapping[str, Any]], *, strict: bool) -> list[Item]:
+    """The items that are still to be done, given the attributes of the finished ones; changes since then are said.
+
+    ``strict`` takes kept truncated items up again: they may be whole by now, and fail otherwise.
+    """
+    items = list(items)
+    again = set(changed_sources(items, done))
+    for item_id in sorted(again):
+        log.warning("%s: the source file or segment has changed since it was extracted; it is done again.", item_id)
+    if strict:
+        again |= {item.id for item in items if item.id in done and done[item.id].get("state") == "truncated"}
+    todo = [item for item in items if item.id not in done or item.id in again]
+    renamed = [item.id for item in items if item.id in done and item.id not in again and _annotated_anew(item, done)]
+    if renamed:
+        log.warning(
+            "%d finished items have another label or group now (first: %r). The file keeps the old ones: give "
+            "the manifest to 'encode --manifest' or 'svm train --manifest'.",
+            len(renamed),
+            renamed[0],
+        )
+    return todo
+
+
+def _annotated_anew(item: Item, done: Mapping[str, Mapping[str, Any]]) -> bool:
+    attrs = done[item.id]
+    return (attrs.get("label"), attrs.get("group")) != ("|".join(item.labels), item.group)
 
 
 def changed_sources(items: Iterable[Item], done: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -9,6 +9,8 @@ from vidfeat.datasets.items import Item
 from vidfeat.datasets.listing import Listing, list_items
 from vidfeat.datasets.shards import select_shard
 from vidfeat.errors import UsageError
+from vidfeat.features import InputSpec
+from vidfeat.media import DECODING
 from vidfeat.media.sampling import Sampling
 from vidfeat.media.transforms import Geometry
 from vidfeat.stages.config.extract import ExtractConfig
@@ -48,6 +50,7 @@ def extractor_arguments(config: ExtractConfig) -> dict[str, Any]:
         "precision": config.precision,
         "map_pool": config.map_pool,
         "dtype": config.dtype,
+        "size": config.size,
     }
 
 
@@ -55,19 +58,18 @@ def sampling_of(config: ExtractConfig) -> Sampling:
     return Sampling(fps=config.fps, num_frames=config.num_frames, stride=config.stride, max_seconds=config.max_seconds)
 
 
-def geometry_of(config: ExtractConfig, spec: Any) -> Geometry:
-    """Resize and crop: the weights' own unless flags say otherwise; ``--size`` scales both in proportion."""
-    size = config.size or spec.size
-    shorter_side = config.shorter_side or max(size, round(spec.shorter_side * size / spec.size))
+def geometry_of(config: ExtractConfig, spec: InputSpec) -> Geometry:
+    """Resize and crop: the weights' own, scaled to ``--size``, unless flags say otherwise."""
     mode = "warp" if config.warp else "keep" if config.no_resize else "crop"
-    if mode == "crop" and shorter_side < size:
+    shorter_side = config.shorter_side or spec.shorter_side
+    if mode == "crop" and shorter_side < spec.size:
         raise UsageError(
-            f"--shorter-side {shorter_side} is smaller than the crop of {size}; raise it, or lower --size."
+            f"--shorter-side {shorter_side} is smaller than the crop of {spec.size}; raise it, or lower --size."
         )
     return Geometry(
         mode=mode,
         shorter_side=shorter_side if mode == "crop" else None,
-        size=None if mode == "keep" else size,
+        size=None if mode == "keep" else spec.size,
         ten_crop=config.ten_crop,
         interpolation=spec.interpolation,
         antialias=spec.antialias,
@@ -83,6 +85,7 @@ def settings_of(
     """
     return {
         **{name.replace("_", "-"): value for name, value in identity.items()},
+        "decode": DECODING,
         "fps": sampling.fps,
         "num-frames": sampling.num_frames,
         "stride": sampling.stride,

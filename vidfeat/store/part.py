@@ -27,6 +27,7 @@ class PartFile:
         self._target = folder / layout.part_name(number)
         self._compression = compression
         self._dead = False
+        self._growing: dict[str, h5py.Dataset] = {}
         self._file = output.OutputFile(self._target.with_name(self._target.name + ".tmp"))
         self._guarded(layout.write_root, self._file.h5, settings, run)
 
@@ -96,11 +97,14 @@ class PartFile:
     def _extend_item(self, group, columns, rest) -> None:
         for name, column in columns.items():
             blocks = column.take(rest)
-            if name not in group:
+            dataset = self._growing.get(name)
+            if dataset is None:
                 shape = (0, *column.row_shape)
-                create_dataset(group, name, column.dtype, shape, column.block_rows, self._compression, grows=True)
-            dataset = group[name]
-            append_blocks(dataset, blocks, dataset.shape[0])
+                dataset = self._growing[name] = create_dataset(
+                    group, name, column.dtype, shape, column.block_rows, self._compression, grows=True
+                )
+            if blocks:
+                append_blocks(dataset, blocks, dataset.shape[0])
 
     def _finish_item(self, group, columns, attrs, notes) -> None:
         for name, column in columns.items():

@@ -13,7 +13,7 @@ from vidfeat.store.seal import into_parts
 from vidfeat.store.settings import differences, in_words
 
 # What a rerun needs of each finished item; reading all attributes of 20,000 items takes half a minute.
-KEPT = ("state", "size", "mtime", "start", "end")
+KEPT = ("state", "size", "mtime", "start", "end", "label", "group")
 
 log = logging.getLogger("vidfeat")
 

@@ -92,6 +92,10 @@ class FeatureWriter:
         ):
             self._publish()
 
+    def flush(self) -> None:
+        """Close the part file now: every finished item is then safe on disk."""
+        self._publish()
+
     def close(self) -> None:
         """Finish: close the last part, make ``out`` of all parts, release the lock. Open items are discarded."""
         try:
