@@ -1,23 +1,36 @@
 """Runs an extraction on one device in this process, or on several in one spawned process each.
 
-There is one writer, the calling process: the others only send events. No process is ever forked.
+There is one writer, the calling process; the others ask it for items and send it events, each over a pipe of its own,
+so that one that dies in the middle of a message harms no other. No process is ever forked.
 """
 
+import logging
 import multiprocessing
 import os
-import queue
 import signal
 import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from typing import Any
+
+import torch
 
 from vidfeat.datasets.items import Item
 from vidfeat.errors import UsageError, VidfeatError
 from vidfeat.features import Extractor
-from vidfeat.stages.events import Event, WorkerEnded
-from vidfeat.stages.pipeline import DecodeOptions, item_source, run_device
+from vidfeat.stages.decoding import DecodeOptions, item_source
+from vidfeat.stages.events import Event, Finished, ItemWanted, WorkerEnded
+from vidfeat.stages.pipeline import run_device
 
+log = logging.getLogger("vidfeat")
+
+_STOPPING = (signal.SIGINT, signal.SIGTERM)
+_KEPT = "Everything finished is kept; run the same command again, perhaps with a smaller --batch-size."
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -29,13 +42,11 @@ class DevicePlan:
     options: DecodeOptions
     batch_size: int | None
     workers: int
-    threads: int | None
+    threads: int
 
 
 def resolve_devices(spec: str) -> list[str]:
     """``auto`` -> all visible GPUs, else the CPU; ``a,b`` -> [a, b]. UsageError for a device that is not there."""
-    import torch
-
     if spec == "auto":
         count = torch.cuda.device_count()
         return [f"cuda:{i}" for i in range(count)] or ["cpu"]
@@ -58,9 +69,19 @@ def resolve_devices(spec: str) -> list[str]:
 
 def default_workers(devices: Sequence[str]) -> int:
     """Decoding threads per device: the network shares the cores on a CPU, and leaves them free on a GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    share = max(1, cores // len(devices))
+    share = cores_per_device(devices)
     return max(1, share // 2) if devices[0].startswith("cpu") else min(share, 16)
+
+
+def cores_per_device(devices: Sequence[str]) -> int:
+    """This process's share of the processors it may use, for each device."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // len(devices))
+
+
+def describe_device(name: str) -> str:
+    """``cpu``, or ``cuda:1 (NAME)`` with the name of that GPU."""
+    return f"{name} ({torch.cuda.get_device_name(name)})" if name.startswith("cuda") else name
 
 
 def run_one(
@@ -70,11 +91,9 @@ def run_one(
     emit: Callable[[Event], None],
     idle: Callable[[], None],
 ) -> None:
-    """Extract ``items`` in this process."""
-    batch_size = plan.batch_size or extractor.suggested_batch
-    run_device(
-        extractor, item_source(items), plan.options, emit, batch_size=batch_size, workers=plan.workers, idle=idle
-    )
+    """Extract ``items`` in this process. VidfeatError if the device fails or memory runs out."""
+    with device_failures(str(extractor.device)):
+        _run(extractor, plan, item_source(items), emit, idle)
 
 
 def run_many(
@@ -84,71 +103,154 @@ def run_many(
     emit: Callable[[Event], None],
     idle: Callable[[], None],
 ) -> None:
-    """Extract ``items`` with one spawned process per device; all take from one list of work."""
-    work = _SPAWN.Queue()
-    events = _SPAWN.Queue(maxsize=64)
-    for item in items:
-        work.put(item)
-    for _ in range(len(devices) * plan.workers):
-        work.put(None)
-    processes = {
-        key: _SPAWN.Process(target=_device_main, args=(key, device, plan, work, events), daemon=True)
-        for key, device in zip(_keys(devices), devices, strict=True)
-    }
+    """Extract ``items`` with one spawned process per device; all take from one list of work.
+
+    VidfeatError if a device fails or its process ends by itself; ``idle`` is called at least five times a second.
+    """
+    workers: dict[Connection, BaseProcess] = {}
     try:
-        for process in processes.values():
-            process.start()
-        _relay(processes, events, emit, idle)
+        for name, device in zip(_names(devices), devices, strict=True):
+            pipe, theirs = _SPAWN.Pipe()
+            process = _SPAWN.Process(target=_device_main, name=name, args=(device, plan, theirs), daemon=True)
+            with _signals_held():
+                process.start()
+                workers[pipe] = process
+            theirs.close()  # held by the device process alone, so that its death ends the pipe
+        _serve(workers, iter(items), emit, idle)
     finally:
-        work.cancel_join_thread()
-        for process in processes.values():
-            if process.is_alive():
-                process.terminate()
+        for process in workers.values():
+            process.kill()  # at once: they have nothing to save, and ignore SIGTERM
+        for pipe, process in workers.items():
             process.join(timeout=10)
+            pipe.close()
 
 
-def _relay(processes: dict[str, Any], events: Any, emit: Callable[[Event], None], idle: Callable[[], None]) -> None:
-    running = dict(processes)
-    while running:
-        idle()
-        try:
-            event = events.get(timeout=0.2)
-        except queue.Empty:
-            for key, process in running.items():
-                if not process.is_alive():
-                    raise VidfeatError(
-                        f"The process of device {key} ended by itself (exit code {process.exitcode}). Everything "
-                        "finished is kept; run the same command again, perhaps with a smaller --batch-size."
-                    ) from None
-            continue
-        match event:
-            case WorkerEnded(reason=""):
-                del running[event.device]
-            case WorkerEnded():
-                raise VidfeatError(f"Device {event.device} stopped: {event.reason}")
-            case _:
-                emit(event)
+@contextmanager
+def device_failures(name: str) -> Iterator[None]:
+    """Turn out of memory and errors of CUDA, which are neither wrong usage nor a bug, into a VidfeatError."""
+    try:
+        yield
+    except Exception as error:
+        if not _is_device_failure(error):
+            raise
+        raise VidfeatError(f"Device {name} failed: {_first_line(error)} {_KEPT}") from error
 
 
-def _keys(devices: Sequence[str]) -> list[str]:
+def _is_device_failure(error: BaseException) -> bool:
+    if isinstance(error, UsageError):  # the extractor's words for out of memory
+        return isinstance(error.__cause__, torch.OutOfMemoryError)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError | torch.AcceleratorError):
+        return True
+    # torch has no classes for these.
+    marks = ("CUDA error", "cuDNN error", "DefaultCPUAllocator")
+    return isinstance(error, RuntimeError) and any(mark in str(error) for mark in marks)
+
+
+def _first_line(error: Exception) -> str:
+    """CUDA's messages go on with advice for programmers."""
+    words = str(error) if isinstance(error, UsageError) else f"{type(error).__name__}: {error}"
+    return words.partition("\n")[0].rstrip(".: ") + "."
+
+
+def _run(
+    extractor: Extractor,
+    plan: DevicePlan,
+    next_item: Callable[[], Item | None],
+    emit: Callable[[Event], None],
+    idle: Callable[[], None] = lambda: None,
+) -> None:
+    device = {"device": describe_device(str(extractor.device))}
+
+    def emit_with_device(event: Event) -> None:
+        emit(replace(event, attrs=event.attrs | device) if isinstance(event, Finished) else event)
+
+    run_device(
+        extractor,
+        next_item,
+        plan.options,
+        emit_with_device,
+        batch_size=plan.batch_size or extractor.suggested_batch,
+        workers=plan.workers,
+        threads=plan.threads,
+        idle=idle,
+    )
+
+
+def _names(devices: Sequence[str]) -> list[str]:
     """Distinct names even when a device is listed twice (``cpu,cpu``)."""
     return [f"{name}#{i}" if devices.count(name) > 1 else name for i, name in enumerate(devices)]
 
 
-def _device_main(key: str, device: str, plan: DevicePlan, work: Any, events: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides when to stop
-    _exit_with_parent()
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Block the signals that stop a run: a process started meanwhile is deaf to them, and none is lost here."""
+    resource_tracker.ensure_running()  # would otherwise be started with the process, and then unblock them
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _STOPPING)
     try:
-        import torch
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
-        if plan.threads is not None:
-            torch.set_num_threads(plan.threads)
-        extractor = Extractor(**plan.extractor, device=device)
-        batch_size = plan.batch_size or extractor.suggested_batch
-        run_device(extractor, work.get, plan.options, events.put, batch_size=batch_size, workers=plan.workers)
-        events.put(WorkerEnded(key, ""))
+
+def _serve(
+    workers: dict[Connection, BaseProcess],
+    items: Iterator[Item],
+    emit: Callable[[Event], None],
+    idle: Callable[[], None],
+) -> None:
+    running = dict(workers)
+    while running:
+        idle()
+        for pipe in wait(list(running), timeout=0.2):
+            try:
+                message = pipe.recv()
+                if isinstance(message, ItemWanted):
+                    pipe.send(next(items, None))
+                    continue
+            except (EOFError, OSError):
+                raise _ended_by_itself(running[pipe]) from None
+            match message:
+                case WorkerEnded(error=None):
+                    del running[pipe]
+                case WorkerEnded():
+                    log.debug("Device %s broke off:\n%s", running[pipe].name, message.traceback)
+                    raise message.error
+                case _:
+                    emit(message)
+
+
+def _ended_by_itself(process: BaseProcess) -> VidfeatError:
+    process.join(timeout=2)  # the pipe ends a moment before the process does
+    return VidfeatError(f"The process of device {process.name} ended by itself (exit code {process.exitcode}). {_KEPT}")
+
+
+def _device_main(device: str, plan: DevicePlan, pipe: Connection) -> None:
+    for signum in _STOPPING:
+        signal.signal(signum, signal.SIG_IGN)  # the parent decides when to stop
+    _exit_with_parent()
+    name = multiprocessing.current_process().name
+    sending, asking = threading.Lock(), threading.Lock()
+
+    def send(message: Event | ItemWanted | WorkerEnded) -> None:
+        with sending:
+            pipe.send(message)
+
+    def next_item() -> Item | None:
+        with asking:
+            send(ItemWanted())
+            return pipe.recv()
+
+    try:
+        with device_failures(name):
+            _run(Extractor(**plan.extractor, device=device), plan, next_item, send)
+        ending = WorkerEnded()
+    except VidfeatError as error:
+        ending = WorkerEnded(error, traceback.format_exc())
     except Exception as error:
-        events.put(WorkerEnded(key, f"{type(error).__name__}: {error}"))
+        words = f"Device {name} stopped: {type(error).__name__}: {error}. {_KEPT}"
+        ending = WorkerEnded(VidfeatError(words), traceback.format_exc())
+    with suppress(OSError):  # the parent has gone
+        send(ending)
 
 
 def _exit_with_parent() -> None:

@@ -1,9 +1,11 @@
-"""What a device worker tells the recorder, in process or over a queue: plain values only."""
+"""What a device worker tells the recorder, in process or over a pipe: plain values only."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from vidfeat.errors import VidfeatError
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,17 @@ class Failed:
     reason: str
 
 
+Event = Rows | Finished | Failed
+
+
+@dataclass(frozen=True)
+class ItemWanted:
+    """A device process asks for an item; the answer is an Item, or None when all are handed out."""
+
+
 @dataclass(frozen=True)
 class WorkerEnded:
-    """A device process has no more work; with a reason, it broke off."""
+    """A device process has no more work; with an error, it broke off, and ``traceback`` says where."""
 
-    device: str
-    reason: str
-
-
-Event = Rows | Finished | Failed | WorkerEnded
+    error: VidfeatError | None = None
+    traceback: str = ""

@@ -24,6 +24,7 @@ from vidfeat.stages.devices import (
     DevicePlan,
     cores_per_device,
     default_workers,
+    device_failures,
     resolve_devices,
     run_many,
     run_one,
@@ -93,7 +94,8 @@ def run(config: ExtractConfig) -> ExtractSummary | Summary:
     for device in devices:
         check_precision(config.precision, check_device(device))
     arguments = extractor_arguments(config)
-    extractor = Extractor(**arguments, device=devices[0])
+    with device_failures(devices[0]):
+        extractor = Extractor(**arguments, device=devices[0])
     if extractor.ignored:
         log.info("Weights that no asked layer needs are left out: %s.", ", ".join(extractor.ignored))
     sampling, geometry = sampling_of(config), geometry_of(config, extractor.input_spec)
