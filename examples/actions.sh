@@ -10,18 +10,16 @@ mkdir -p "$out"
 
 vidfeat extract "$data/segments.csv" -o "$out/feats.h5" --backbone alexnet --layers fc7 --weights none --fps 8
 
-encode_and_test() { # NAME OPTION...
-    local name=$1
-    shift
-    vidfeat encode "$out/feats.h5" -o "$out/$name.h5" "$@"
-    vidfeat svm train "$out/$name.h5" -o "$out/$name" --leave-one-group-out \
+encode_and_train() { # NAME OPTION...
+    vidfeat encode "$out/feats.h5" -o "$out/$1.h5" "${@:2}"
+    vidfeat svm train "$out/$1.h5" -o "$out/$1" --leave-one-group-out \
         --merge-labels down=sitdown,falling,lying --overwrite -q >/dev/null
-    printf '\n== %s\n' "$name"
-    vidfeat svm eval "$out/$name"
 }
 
-encode_and_test avg --method avg
-encode_and_test max --method max
-encode_and_test rankpool --method rankpool
-encode_and_test rankpool-both --method rankpool --direction both
-encode_and_test pyramid --method avg --pyramid 3
+encode_and_train avg --method avg
+encode_and_train max --method max
+encode_and_train rankpool --method rankpool
+encode_and_train rankpool-both --method rankpool --direction both
+encode_and_train pyramid --method avg --pyramid 3
+
+vidfeat svm eval "$out"/{avg,max,rankpool,rankpool-both,pyramid}

@@ -1,7 +1,10 @@
 """The command line as documentation and contract: help, config files, JSON, exit codes, words of errors."""
 
 import dataclasses
+import functools
 import json
+import os
+import signal
 import subprocess
 import sys
 import typing
@@ -13,10 +16,12 @@ from typer.testing import CliRunner
 
 from vidfeat import __version__
 from vidfeat.cli.main import app
+from vidfeat.interrupt import Interrupted
 from vidfeat.stages.config.encode import EncodeConfig
 from vidfeat.stages.config.extract import ExtractConfig
 from vidfeat.stages.config.options import flag_of
 from vidfeat.stages.config.svm import SvmTrainConfig
+from vidfeat.store import FeatureWriter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 COMMANDS = (
@@ -41,6 +46,13 @@ def features(clips, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("features") / "feats.h5"
     result = vidfeat("extract", clips, "-o", output, *SMALL_FLAGS)
     assert result.exit_code == 0, result.stderr
+    return output
+
+
+@pytest.fixture(scope="module")
+def codes(features, tmp_path_factory) -> Path:
+    output = tmp_path_factory.mktemp("codes") / "c.h5"
+    assert vidfeat("encode", features, "-o", output).exit_code == 0
     return output
 
 
@@ -108,6 +120,12 @@ def test_a_config_file_is_overridden_only_by_typed_flags(clips, features, tmp_pa
         ('[extract]\nfps = "six"\n', "fps is 'six', a str; it must be a float"),
         ('[extract]\nprecision = "fp8"\n', "precision is 'fp8'; allowed are fp32, tf32, bf16, fp16"),
         ("[extract\n", "Cannot read --config"),
+        ("[extrakt]\nfps = 6\n", "has the table [extrakt]; allowed are the tables demo, diff, doctor, encode, export"),
+        ("fps = 6\n", "has the key 'fps' outside of a table"),
+        ("svm = 3\n", "has the key 'svm' outside of a table"),
+        ("extract = 3\n", "has the key 'extract' outside of a table"),
+        ("[svm]\nC = 1\n", "has the key 'svm.C' outside of a table"),
+        ("[svm.trian]\nC = 1\n", "has the table [svm.trian]; allowed are"),
     ],
 )
 def test_wrong_config_files_are_refused_with_words(tmp_path, text, words):
@@ -116,6 +134,23 @@ def test_wrong_config_files_are_refused_with_words(tmp_path, text, words):
     result = vidfeat("extract", "x.mp4", "-o", "y.h5", "--config", config)
     assert result.exit_code == 2
     assert words in result.stderr
+
+
+def test_a_config_file_for_other_commands_only_is_said(features, tmp_path):
+    config = tmp_path / "c.toml"
+    config.write_text("[svm.train]\nC = 10\n")
+    result = vidfeat("info", features, "--config", config)
+    assert result.exit_code == 0
+    assert "has no table [info]; no option was taken from it" in result.stderr
+
+
+@pytest.mark.parametrize(("number", "C"), [("10", 10.0), ("0.5", 0.5), ('"2"', 2.0)])
+def test_numbers_in_a_config_file_are_taken_where_a_text_may_be_one(codes, tmp_path, number, C):
+    config = tmp_path / "c.toml"
+    config.write_text(f"[svm.train]\nC = {number}\nleave-one-group-out = true\n")
+    result = vidfeat("svm", "train", codes, "-o", tmp_path / "R", "--config", config, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["C"] == C
 
 
 def test_underscores_in_flags_are_accepted(clips, features):
@@ -208,3 +243,108 @@ def test_layers_lists_names_and_shapes():
     assert "fc7" in text
     assert "256×13×13" in text
     assert "resnet50" in vidfeat("layers").stdout
+
+
+def test_svm_eval_of_several_runs_is_one_table(codes, tmp_path):
+    for name in ("one", "two"):
+        flags = ["--leave-one-group-out", "--C", "1", "-q"]
+        assert vidfeat("svm", "train", codes, "-o", tmp_path / name, *flags).exit_code == 0
+    alone = vidfeat("svm", "eval", tmp_path / "one", "--bootstrap", "50").stdout.splitlines()
+    assert alone[1].split() == ["figure", "value", "95", "%", "interval"]
+    both = vidfeat("svm", "eval", tmp_path / "one", tmp_path / "two", "--bootstrap", "50").stdout.splitlines()
+    assert both[0].split("  ") == ["run", "accuracy", "95 % interval", "mean per class accuracy"]
+    assert [line.split()[0] for line in both[1:]] == ["one", "two"]
+    found = json.loads(vidfeat("svm", "eval", tmp_path / "one", tmp_path / "two", "--json").stdout)["runs"]
+    assert [entry["accuracy"] for entry in found] == [found[0]["accuracy"]] * 2
+    low, high = found[0]["intervals"]["accuracy"]
+    assert low <= found[0]["accuracy"] <= high
+
+
+def test_shards_of_a_job_array_become_one_file(clips, features, tmp_path, monkeypatch):
+    shards = [tmp_path / f"f.shard-00{number}-of-002.h5" for number in range(2)]
+    for number, shard in enumerate(shards):
+        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(number))
+        flags = [*SMALL_FLAGS, "--shard", "slurm/2"]
+        result = vidfeat("extract", clips, "-o", tmp_path / "f.h5", *flags)
+        assert result.exit_code == 0, result.stderr
+        assert json.loads(vidfeat("info", shard, "--json").stdout)["items"] == 3
+    monkeypatch.delenv("SLURM_ARRAY_TASK_ID")
+    monkeypatch.delenv("SLURM_PROCID", raising=False)
+    refused = vidfeat("extract", clips, "-o", tmp_path / "f.h5", *SMALL_FLAGS, "--shard", "slurm/2")
+    assert refused.exit_code == 2
+    assert "SLURM_ARRAY_TASK_ID" in refused.stderr
+
+    missing = vidfeat("merge", shards[1], "-o", tmp_path / "half.h5")
+    assert missing.exit_code == 2
+    assert "Shards 0 of 2 are missing" in missing.stderr
+    assert not (tmp_path / "half.h5").exists()
+    assert "3 items" in vidfeat("merge", shards[1], "-o", tmp_path / "half.h5", "--partial").stdout
+    assert vidfeat("merge", *shards, "-o", tmp_path / "whole.h5").exit_code == 0
+    assert vidfeat("merge", *shards, "-o", tmp_path / "links.h5", "--link").exit_code == 0
+    assert json.loads(vidfeat("info", tmp_path / "links.h5", "--json").stdout)["links"]
+    for merged in ("whole.h5", "links.h5"):
+        assert vidfeat("diff", features, tmp_path / merged).exit_code == 0
+    shards[0].unlink()
+    assert vidfeat("diff", features, tmp_path / "whole.h5").exit_code == 0
+
+
+def test_no_merge_leaves_links_to_the_parts(clips, features, tmp_path, monkeypatch):
+    monkeypatch.setattr("vidfeat.stages.extract.FeatureWriter", functools.partial(FeatureWriter, part_bytes=50_000))
+    result = vidfeat("extract", clips, "-o", tmp_path / "f.h5", *SMALL_FLAGS, "--no-merge")
+    assert result.exit_code == 0
+    assert json.loads(vidfeat("info", tmp_path / "f.h5", "--json").stdout)["links"]
+    assert len(list((tmp_path / "f.h5.parts").glob("part-*.h5"))) > 1
+    assert vidfeat("diff", features, tmp_path / "f.h5").exit_code == 0
+    dry = json.loads(vidfeat("extract", clips, "-o", tmp_path / "f.h5", *SMALL_FLAGS, "--dry-run", "--json").stdout)
+    assert (dry["skipped"], dry["frames"]) == (6, 0)
+
+
+def test_dry_run_tells_what_the_run_itself_would_say(clips, features, tmp_path):
+    def dry(output, *flags):
+        return vidfeat("extract", clips, "-o", output, *SMALL_FLAGS, "--dry-run", "--json", *flags)
+
+    assert json.loads(dry(features).stdout)["skipped"] == 6
+    for flags, words in [
+        (("--fps", "5"), "fps: not set there, 5.0 here"),
+        (("--map-pool", "max"), 'map-pool: not set there, "max" here'),
+        (("--seed", "1"), 'weights: "none:seed=0'),
+        (("--weights", "nofile.pth"), "'nofile.pth' does not exist"),
+        (("--weights", "IMAGENET9"), "unknown weights 'IMAGENET9'"),
+        (("--layers", "fc77"), "has no layer 'fc77'"),
+    ]:
+        result = dry(features, *flags)
+        assert result.exit_code == 2, flags
+        assert words in result.stderr
+    assert json.loads(dry(features, "--fps", "5", "--overwrite").stdout)["skipped"] == 0
+    damaged = tmp_path / "f.h5"
+    damaged.write_bytes(features.read_bytes()[:3000])
+    result = dry(damaged)
+    assert result.exit_code == 3
+    assert "damaged" in result.stderr
+
+
+def test_dry_run_counts_changed_videos_as_to_do(tmp_path):
+    clips = write_clips(tmp_path / "clips")
+    assert vidfeat("extract", clips, "-o", tmp_path / "f.h5", *SMALL_FLAGS).exit_code == 0
+    os.utime(clips / "a" / "v0.mp4", (1, 1))
+    result = vidfeat("extract", clips, "-o", tmp_path / "f.h5", *SMALL_FLAGS, "--dry-run", "--json")
+    facts = json.loads(result.stdout)
+    assert (facts["items"], facts["skipped"], facts["frames"]) == (6, 5, 12)
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (["extract", "x.mp4", "-o", "f.h5"], "the same command goes on from there"),
+        (["demo"], "the same command goes on from there"),
+        (["encode", "f.h5", "-o", "c.h5"], "Stopped: interrupted by SIGINT; nothing half-written is left."),
+    ],
+)
+def test_only_commands_that_resume_say_so_after_ctrl_c(monkeypatch, command, words):
+    def stopped(config):
+        raise Interrupted(signal.SIGINT)
+
+    monkeypatch.setattr(f"vidfeat.stages.{command[0]}.run", stopped)
+    result = vidfeat(*command)
+    assert result.exit_code == 130
+    assert words in " ".join(result.stderr.split())

@@ -1,6 +1,7 @@
-"""From features to codes to a classifier and back to a new video, through the stages."""
+"""From codes to a classifier and back to a new video, through the stages."""
 
 import csv
+import errno
 import json
 
 import numpy as np
@@ -8,13 +9,13 @@ import pytest
 from small import run_small
 from videos import write_video
 
-import vidfeat
-from vidfeat.errors import UsageError
-from vidfeat.stages import encode, predict, svm
+from vidfeat.classify.svm import LibSVC
+from vidfeat.errors import StorageError, UsageError
+from vidfeat.stages import encode, import_, predict, svm
 from vidfeat.stages.config.encode import EncodeConfig
-from vidfeat.stages.config.files import PredictConfig
+from vidfeat.stages.config.files import ImportConfig, PredictConfig
 from vidfeat.stages.config.svm import SvmEvalConfig, SvmPredictConfig, SvmTrainConfig
-from vidfeat.store import CodesWriter, FeatureWriter, open_codes
+from vidfeat.store import CodesWriter, open_codes
 
 CLASSES = ("left", "right", "still")
 
@@ -43,63 +44,6 @@ def trained(codes, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "RUN"
     svm.train(SvmTrainConfig(codes=codes, output=folder))
     return folder
-
-
-def test_encode_of_an_average_is_the_normalised_mean(features, tmp_path):
-    encode.run(EncodeConfig(features=features, output=tmp_path / "c.h5"))
-    with vidfeat.open_features(features) as stored, open_codes(tmp_path / "c.h5") as codes:
-        assert list(codes.ids) == stored.ids
-        assert [tuple(own) for own in codes.labels] == [stored[i].labels for i in stored.ids]
-        for row, item_id in zip(codes.codes("default"), stored.ids, strict=True):
-            mean = stored[item_id]["avgpool"].astype(np.float64).mean(0)
-            np.testing.assert_allclose(row, mean / np.linalg.norm(mean), rtol=1e-5, atol=1e-7)
-        assert codes.provenance["features_fingerprint"] == stored.fingerprint
-
-
-@pytest.mark.parametrize(
-    ("options", "width", "nodes"),
-    [({"method": "max"}, 1, 1), ({"method": "rankpool", "direction": "both"}, 2, 1), ({"pyramid": 3}, 7, 7),
-     ({"method": "rankpool", "map": "posneg", "pyramid": 2}, 6, 3)],
-)  # fmt: skip
-def test_encode_writes_codes_of_the_right_width_and_blocks(features, tmp_path, options, width, nodes):
-    summary = encode.run(EncodeConfig(features=features, output=tmp_path / "c.h5", **options))
-    with open_codes(tmp_path / "c.h5") as codes:
-        table = codes.codes("default")
-        assert table.shape == (6, summary.dimension) == (6, width * 1000)
-        assert [block[0] for block in codes.blocks("default")] == list(range(nodes))
-        assert codes.blocks("default")[-1][2] == summary.dimension
-        assert np.isfinite(table).all()
-
-
-def test_rank_pooling_of_maps_says_how_to_get_vectors(clips, tmp_path):
-    run_small([clips / "b"], tmp_path / "f.h5", layers="features.1")
-    with pytest.raises(UsageError, match="--map-pool"):
-        encode.run(EncodeConfig(features=tmp_path / "f.h5", output=tmp_path / "c.h5", method="rankpool"))
-    assert not (tmp_path / "c.h5").exists()
-
-
-def test_an_item_without_the_feature_fails_alone(tmp_path):
-    with FeatureWriter(tmp_path / "f.h5", {}, {}) as writer:
-        for item_id, name in (("a", "fc7"), ("b", "fc6"), ("c", "fc7")):
-            item = writer.item(item_id)
-            item.append(name, np.ones((3, 4), np.float32))
-            item.append("time", np.arange(3.0))
-            item.append("frame", np.arange(3))
-            item.finish({"state": "done"})
-    summary = encode.run(EncodeConfig(features=tmp_path / "f.h5", output=tmp_path / "c.h5", feature="fc7"))
-    assert (summary.items, summary.exit_code) == (2, 1)
-    assert summary.failures[0].id == "b"
-    assert "fc6" in (tmp_path / "c.h5.failures.csv").read_text()
-
-
-def test_a_manifest_replaces_only_the_columns_it_has(features, tmp_path):
-    manifest = tmp_path / "labels.csv"
-    manifest.write_text("id,label\na/v0.mp4,new\nb/v2.mp4,old|new\nnot/there.mp4,x\n")
-    encode.run(EncodeConfig(features=features, output=tmp_path / "c.h5", manifest=manifest))
-    with open_codes(tmp_path / "c.h5") as codes:
-        assert list(codes.ids) == ["a/v0.mp4", "b/v2.mp4"]
-        assert [tuple(own) for own in codes.labels] == [("new",), ("old", "new")]
-        assert list(codes.groups) == ["a/v0.mp4", "b/v2.mp4"]
 
 
 def test_train_writes_the_files_of_a_run(trained):
@@ -142,7 +86,7 @@ def test_predict_on_codes_gives_the_scores_of_training(trained, codes, tmp_path,
 
 
 def test_eval_gives_the_same_figures_and_intervals_around_them(trained):
-    found = svm.evaluate(SvmEvalConfig(run=trained, bootstrap=200)).as_dict()
+    found = svm.evaluate(SvmEvalConfig(runs=[trained], bootstrap=200)).as_dict()
     results = json.loads((trained / "results.json").read_text())
     for name in ("accuracy", "mean_per_class_accuracy", "map"):
         assert found[name] == results[name]
@@ -151,23 +95,28 @@ def test_eval_gives_the_same_figures_and_intervals_around_them(trained):
 
 
 def test_leave_one_group_out_predicts_every_item_without_its_group(tmp_path):
-    # Every group has a constant of its own in the code; a model that saw the group's other items could use nothing
-    # else to separate them, and labels are random within groups, so honest accuracy is chance.
-    path = write_codes(tmp_path / "c.h5", groups=8, noise=0.2)
+    # All items of a group are of one class, drawn at random, and a group's own constant dominates its codes: a model
+    # that saw the group's other items knows the answer, and one that did not can only guess.
+    random = np.random.Generator(np.random.PCG64(3))
+    groups = np.repeat(np.arange(24), 3)
+    y = random.permutation(24)[groups] % 3
+    rows = (10 * random.standard_normal((24, 32))[groups] + random.standard_normal((72, 32))).astype(np.float32)
+    path = tmp_path / "c.h5"
+    with CodesWriter(path, {}) as codes:
+        for number, (group, row) in enumerate(zip(groups, rows, strict=True)):
+            codes.append(f"v{number:02d}", {"default": row}, (CLASSES[y[number]],), f"g{group}")
     results = svm.train(SvmTrainConfig(codes=path, output=tmp_path / "R", leave_one_group_out=True, C="1")).as_dict()
-    assert (results["n_test"], results["split"]) == (24, "leave-one-group-out")
-    assert results["accuracy"] > 0.9
-    with open_codes(path) as stored:
-        rows, groups = stored.codes("default").astype(np.float64), list(stored.groups)
-        y = np.array([CLASSES.index(own[0]) for own in stored.labels])
-    from vidfeat.classify.svm import LibSVC
-
-    ids, _, scores, _ = svm.runs.read_predictions(tmp_path / "R")
-    for group in ("g0", "g5"):
-        test = np.array([own == group for own in groups])
+    assert (results["n_test"], results["split"]) == (72, "leave-one-group-out")
+    assert results["accuracy"] < 0.6
+    rows = rows.astype(np.float64)
+    alone = [np.arange(72) == i for i in range(72)]
+    leaking = [LibSVC(C=1.0).fit(rows[~own], y[~own]).class_scores(rows[own]).argmax() for own in alone]
+    assert np.mean(leaking == y) > 0.9
+    _, _, scores, _ = svm.runs.read_predictions(tmp_path / "R")
+    for group in (0, 7):
+        test = groups == group
         oracle = LibSVC(C=1.0).fit(rows[~test], y[~test]).class_scores(rows[test])
         np.testing.assert_allclose(scores[test], oracle, atol=1e-6)
-    assert len(ids) == 24
 
 
 def test_merge_labels_joins_classes(tmp_path):
@@ -180,6 +129,16 @@ def test_merge_labels_joins_classes(tmp_path):
         svm.train(SvmTrainConfig(**options, merge_labels="x=up", overwrite=True))
     with pytest.raises(UsageError, match="not of the form NEW=A,B"):
         svm.train(SvmTrainConfig(**options, merge_labels="up", overwrite=True))
+
+
+def test_joined_classes_are_remembered_for_new_labels(tmp_path):
+    path = write_codes(tmp_path / "c.h5", noise=0.05)
+    svm.train(SvmTrainConfig(codes=path, output=tmp_path / "R", C="100", merge_labels="moving=left,right"))
+    svm.predict(SvmPredictConfig(run=tmp_path / "R", codes=path, output=tmp_path / "p.csv"))
+    with (tmp_path / "p.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["label"] for row in rows} == {"moving", "still"}
+    assert all(row["label"] == row["predicted"] for row in rows)
 
 
 def test_several_labels_per_item_are_ranked(tmp_path):
@@ -201,6 +160,50 @@ def test_a_test_label_never_seen_counts_as_an_error_and_is_said(tmp_path, caplog
     assert "no training item has count as errors: odd" in caplog.text
     assert results["accuracy"] == pytest.approx(8 / 9)
     assert np.sum(results["confusion"]) == 8
+
+
+def test_test_items_without_a_label_are_left_out_and_counted(tmp_path, caplog):
+    path = write_codes(tmp_path / "c.h5", labels=lambda number, group: (CLASSES[number],) if group < 5 else ())
+    results = svm.train(SvmTrainConfig(codes=path, output=tmp_path / "R")).as_dict()
+    assert "3 of 9 test items have no label and are left out" in caplog.text
+    assert (results["n_test"], results["accuracy"], results["mean_per_class_accuracy"]) == (6, 1.0, 1.0)
+    assert svm.evaluate(SvmEvalConfig(runs=[tmp_path / "R"], bootstrap=50)).as_dict()["accuracy"] == 1.0
+    path = write_codes(tmp_path / "c.h5", labels=lambda number, group: (CLASSES[number],) if group < 3 else ())
+    with pytest.raises(UsageError, match="None of the 9 test items has a label"):
+        svm.train(SvmTrainConfig(codes=path, output=tmp_path / "R", overwrite=True))
+
+
+def test_imported_features_are_groups_of_their_own(tmp_path):
+    """From .npy files and a manifest without paths or groups to a classifier that chose C by cross-validation."""
+    (tmp_path / "npy").mkdir()
+    random = np.random.Generator(np.random.PCG64(0))
+    lines = ["id,label,split"]
+    for number in range(16):
+        name, part = CLASSES[number % 2], "train" if number < 10 else "test"
+        rows = 0.1 * random.standard_normal((5, 4)) + np.eye(4)[number % 2]
+        np.save(tmp_path / "npy" / f"v{number:02d}.npy", rows.astype(np.float32))
+        lines.append(f"v{number:02d},{name},{part}")
+    (tmp_path / "m.csv").write_text("\n".join(lines) + "\n")
+    import_.run(ImportConfig(sources=[tmp_path / "npy"], output=tmp_path / "f.h5"))
+    encode.run(EncodeConfig(features=tmp_path / "f.h5", output=tmp_path / "c.h5"))
+    config = SvmTrainConfig(codes=tmp_path / "c.h5", output=tmp_path / "R", manifest=tmp_path / "m.csv")
+    assert svm.train(config).as_dict()["accuracy"] == 1.0
+    assert svm.runs.read_json(tmp_path / "R", "model.json")["test_groups"] == [f"v{n}" for n in range(10, 16)]
+    blank = (tmp_path / "m.csv").read_text().replace("split\n", "split,group\n").replace("train\n", "train,\n")
+    (tmp_path / "blank.csv").write_text(blank.replace("test\n", "test,one\n"))
+    config = EncodeConfig(features=tmp_path / "f.h5", output=tmp_path / "c.h5", manifest=tmp_path / "blank.csv")
+    encode.run(config)
+    with open_codes(tmp_path / "c.h5") as codes:
+        assert codes.groups == [f"v{n:02d}" for n in range(10)] + ["one"] * 6
+
+
+def test_several_runs_are_judged_side_by_side(trained, codes, tmp_path, caplog):
+    svm.train(SvmTrainConfig(codes=codes, output=tmp_path / "G", leave_one_group_out=True, C="1"))
+    both = svm.evaluate(SvmEvalConfig(runs=[trained, tmp_path / "G"], bootstrap=100)).as_dict()["runs"]
+    assert "not tested on the same items" in caplog.text
+    assert [entry["run"] for entry in both] == [str(trained), str(tmp_path / "G")]
+    alone = svm.evaluate(SvmEvalConfig(runs=[trained], bootstrap=100)).as_dict()
+    assert both[0] == {"run": str(trained), **alone}
 
 
 @pytest.mark.parametrize(
@@ -236,9 +239,57 @@ def test_wrong_splits_sets_and_folders_are_refused(codes, trained, tmp_path):
         svm.train(SvmTrainConfig(codes=codes, output=out, overwrite=True))
     assert (out / "thesis.tex").read_text() == "precious"
     with pytest.raises(UsageError, match="is not a run: it has no"):
-        svm.evaluate(SvmEvalConfig(run=tmp_path))
+        svm.evaluate(SvmEvalConfig(runs=[tmp_path]))
     with pytest.raises(UsageError, match="must be a number above 0, or auto"):
         SvmTrainConfig(codes=codes, output=out, C="-1")
+
+
+def test_overwriting_a_run_leaves_its_neighbours_alone(codes, tmp_path):
+    for name in ("RUN.old", "RUN.new"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "thesis.tex").write_text("precious")
+    for overwrite in (False, True):
+        svm.train(SvmTrainConfig(codes=codes, output=tmp_path / "RUN", C="1", overwrite=overwrite))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["RUN", "RUN.new", "RUN.old"]
+    assert all((tmp_path / name / "thesis.tex").read_text() == "precious" for name in ("RUN.old", "RUN.new"))
+    (tmp_path / "other").mkdir()
+    assert (tmp_path / "RUN").stat().st_mode == (tmp_path / "other").stat().st_mode
+
+
+def test_a_run_that_cannot_be_replaced_stays(codes, tmp_path, monkeypatch):
+    config = {"codes": codes, "output": tmp_path / "RUN", "C": "1"}
+    svm.train(SvmTrainConfig(**config))
+    before = (tmp_path / "RUN" / "model.json").read_bytes()
+    rename = svm.runs.fs.rename
+
+    def refuse(source, target):
+        if source.name == "new":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        rename(source, target)
+
+    monkeypatch.setattr(svm.runs.fs, "rename", refuse)
+    with pytest.raises(StorageError, match="RUN: No space left on device"):
+        svm.train(SvmTrainConfig(**config, overwrite=True))
+    assert [path.name for path in tmp_path.iterdir()] == ["RUN"]
+    assert (tmp_path / "RUN" / "model.json").read_bytes() == before
+
+
+def test_outputs_into_missing_folders_are_refused_before_any_work(codes, trained, tmp_path, monkeypatch):
+    lost = tmp_path / "no" / "such"
+
+    def work(*arguments):
+        raise AssertionError("work began")
+
+    for name in ("stages.svm.read_labelled", "stages.svm.runs.read_run", "stages.extract.run"):
+        monkeypatch.setattr(f"vidfeat.{name}", work)
+    with pytest.raises(UsageError, match="does not exist"):
+        svm.train(SvmTrainConfig(codes=codes, output=lost))
+    with pytest.raises(UsageError, match="does not exist"):
+        svm.predict(SvmPredictConfig(run=trained, codes=codes, output=lost))
+    with pytest.raises(UsageError, match="does not exist"):
+        predict.run(PredictConfig(run=trained, inputs=[tmp_path], output=lost))
+    with pytest.raises(UsageError, match="is a folder; give the name of a file"):
+        svm.predict(SvmPredictConfig(run=trained, codes=codes, output=tmp_path))
 
 
 def test_from_a_new_video_to_its_label(clips, features, tmp_path):

@@ -31,6 +31,9 @@ _COMMON_OPTIONS = {
 }
 _SHORT = {"quiet": "-q", "verbose": "-v"}
 
+# Tables that a --config file may have: one per command, filled in as commands are added.
+_tables: set[str] = set()
+
 
 def add_command(
     app: typer.Typer,
@@ -41,20 +44,25 @@ def add_command(
     render: Callable[[dict[str, Any]], str],
     help: str,
     group: str = "",
+    resumable: bool = False,
 ) -> None:
     """Register ``name``: parse options into ``config_class``, call the stage, print ``render(facts)``.
 
     ``stage`` is ``module`` (its ``run``) or ``module:function`` below ``vidfeat.stages``, imported only when the
     command runs, so that ``--help`` stays fast. A stage returns a summary with ``as_dict()`` and ``exit_code``.
+    ``resumable``: a second run goes on where the first was stopped.
     """
     table = f"{group}.{name}" if group else name
+    _tables.add(table)
 
     def command(ctx: typer.Context, **given: Any) -> None:
         common = {key: given.pop(f"common_{key}") for key in _COMMON_OPTIONS}
         typed = {key for key in given if ctx.get_parameter_source(key).name != "DEFAULT"}
         console.configure(quiet=common["quiet"], verbose=common["verbose"], log_file=common["log"])
         raise typer.Exit(
-            _guard(lambda: _execute(config_class, given, typed, common, table, stage, render), common["verbose"])
+            _guard(
+                lambda: _execute(config_class, given, typed, common, table, stage, render), common["verbose"], resumable
+            )
         )
 
     command.__signature__ = inspect.Signature([_context_parameter(), *_parameters(config_class), *_common_parameters()])
@@ -81,7 +89,7 @@ def _execute(config_class, given, typed, common, table, stage, render) -> int:
     return summary.exit_code
 
 
-def _guard(execute: Callable[[], int], verbose: bool) -> int:
+def _guard(execute: Callable[[], int], verbose: bool, resumable: bool) -> int:
     """The exit code of ``execute``, with every error said on stderr."""
     try:
         return execute()
@@ -89,7 +97,8 @@ def _guard(execute: Callable[[], int], verbose: bool) -> int:
         log.error("%s", error, exc_info=verbose)
         return error.exit_code
     except (interrupt.Interrupted, KeyboardInterrupt) as stop:
-        log.warning("Stopped: %s. Everything finished is kept; the same command goes on from there.", stop or "Ctrl-C")
+        kept = ". Everything finished is kept; the same command goes on from there."
+        log.warning("Stopped: %s%s", stop or "Ctrl-C", kept if resumable else "; nothing half-written is left.")
         return getattr(stop, "exit_code", 130)
     except BrokenPipeError:
         raise
@@ -109,8 +118,12 @@ def read_config_file(path: Path, config_class: type, table: str) -> dict[str, An
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise UsageError(f"Cannot read --config {path}: {error}.") from None
+    _check_tables(path, content)
     for part in table.split("."):
-        content = content.get(part, {})
+        if part not in content:
+            log.warning("%s has no table [%s]; no option was taken from it.", path, table)
+            return {}
+        content = content[part]
     hints = typing.get_type_hints(config_class)
     values = {}
     for key, value in content.items():
@@ -119,9 +132,19 @@ def read_config_file(path: Path, config_class: type, table: str) -> dict[str, An
             allowed = ", ".join(f.name.replace("_", "-") for f in dataclasses.fields(config_class))
             raise UsageError(f"{path}: [{table}] has no option {key!r}; allowed are {allowed}.")
         values[name] = _convert(hints[name], value, f"{path}: [{table}] {key}")
-    if not values:
-        log.warning("%s has no table [%s]; no option was taken from it.", path, table)
     return values
+
+
+def _check_tables(path: Path, content: dict[str, Any]) -> None:
+    """UsageError for anything at the top of the file, or inside a group such as ``svm``, but the table of a command."""
+    groups = {table.partition(".")[0] for table in _tables if "." in table}
+    entries = {name: value for name, value in content.items() if name not in groups or not isinstance(value, dict)}
+    for group in groups & (content.keys() - entries.keys()):
+        entries |= {f"{group}.{name}": value for name, value in content[group].items()}
+    for name, value in entries.items():
+        if name not in _tables or not isinstance(value, dict):
+            kind = f"table [{name}]" if isinstance(value, dict) else f"key {name!r} outside of a table"
+            raise UsageError(f"{path} has the {kind}; allowed are the tables {', '.join(sorted(_tables))}.")
 
 
 def _convert(hint: Any, value: Any, where: str) -> Any:
@@ -138,8 +161,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return _convert(candidates[0], value, where)
     if hint is Path and isinstance(value, str):
         return Path(value)
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+    if hint in (str, float) and isinstance(value, int | float) and not isinstance(value, bool):
+        return hint(value)  # a number is a text too, as it is on the command line: C = 10
     if hint in (str, int, float, bool) and type(value) is hint:
         return value
     raise UsageError(f"{where} is {value!r}, a {type(value).__name__}; it must be a {getattr(hint, '__name__', hint)}.")

@@ -1,5 +1,6 @@
 """Commands of the main job: extract, encode, svm, predict, demo."""
 
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -13,17 +14,17 @@ from vidfeat.stages.config.svm import SvmEvalConfig, SvmPredictConfig, SvmTrainC
 
 
 def register(app: typer.Typer) -> None:
-    add_command(app, "extract", ExtractConfig, "extract", render=_render_extract, help=_EXTRACT)
+    add_command(app, "extract", ExtractConfig, "extract", render=_render_extract, help=_EXTRACT, resumable=True)
     add_command(app, "encode", EncodeConfig, "encode", render=_render_encode, help=_ENCODE)
     svm = typer.Typer(name="svm", no_args_is_help=True, help="Train and judge linear SVMs (LIBSVM) on codes.")
     add_command(svm, "train", SvmTrainConfig, "svm:train", render=render_scores, help=_SVM_TRAIN, group="svm")
     add_command(
         svm, "predict", SvmPredictConfig, "svm:predict", render=_render_svm_predict, help=_SVM_PREDICT, group="svm"
     )
-    add_command(svm, "eval", SvmEvalConfig, "svm:evaluate", render=render_scores, help=_SVM_EVAL, group="svm")
+    add_command(svm, "eval", SvmEvalConfig, "svm:evaluate", render=render_eval, help=_SVM_EVAL, group="svm")
     app.add_typer(svm)
     add_command(app, "predict", PredictConfig, "predict", render=_render_predict, help=_PREDICT)
-    add_command(app, "demo", DemoConfig, "demo", render=_render_demo, help=_DEMO)
+    add_command(app, "demo", DemoConfig, "demo", render=_render_demo, help=_DEMO, resumable=True)
 
 
 _EXTRACT = (
@@ -49,7 +50,10 @@ _DEMO = (
     "Make a small labelled set of videos and run the whole path on it (under two minutes, no network needed).\n\n"
     "Example:  vidfeat demo"
 )
-_SVM_EVAL = "Print the figures of a run with 95 % intervals (whole groups resampled).\n\nExample:  vidfeat svm eval RUN"
+_SVM_EVAL = (
+    "Print the figures of a run with 95 % intervals (whole groups resampled); of several runs, one row each.\n\n"
+    "Example:  vidfeat svm eval RUN"
+)
 
 
 def _render_extract(facts: dict[str, Any]) -> str:
@@ -86,6 +90,21 @@ def render_scores(facts: dict[str, Any]) -> str:
     head = f"{facts['n_train']} training and {facts['n_test']} test items, {len(facts['classes'])} classes"
     head += f", split {facts['split']}, C = {facts['C']:g}"
     return head + "\n" + table(rows, ["figure", "value", "95 % interval"])
+
+
+def render_eval(facts: dict[str, Any]) -> str:
+    """One run in full, or one row per run."""
+    if "runs" not in facts:
+        return render_scores(facts)
+    paths = [Path(run["run"]) for run in facts["runs"]]
+    names = [path.name for path in paths]
+    rows = []
+    for run, path in zip(facts["runs"], paths, strict=True):
+        low, high = run.get("intervals", {}).get("accuracy", (None, None))
+        interval = f"{low:.3f} … {high:.3f}" if low is not None else ""
+        name = path.name if names.count(path.name) == 1 else str(path)
+        rows.append([name, run["accuracy"], interval, run["mean_per_class_accuracy"]])
+    return table(rows, ["run", "accuracy", "95 % interval", "mean per class accuracy"])
 
 
 def _render_predict(facts: dict[str, Any]) -> str:

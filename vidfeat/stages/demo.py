@@ -60,7 +60,7 @@ def run(config: DemoConfig) -> DemoSummary:
         stride=2,
         device=config.device,
     )
-    extract.run(extraction)
+    extracted = extract.run(extraction)
     rows = []
     for name, options in ENCODINGS.items():
         codes = folder / f"codes-{name}.h5"
@@ -77,4 +77,5 @@ def run(config: DemoConfig) -> DemoSummary:
     best = max(rows, key=lambda row: row["accuracy"])["encoding"]
     answer = predict.run(PredictConfig(run=folder / f"svm-{best}", inputs=[videos / NEW_NAME], device=config.device))
     unseen = [{**item, "truth": NEW_LABEL} for item in answer.as_dict()["predictions"]]
-    return DemoSummary(folder, rows, unseen, time.monotonic() - started)
+    exit_code = max(extracted.exit_code, answer.exit_code)
+    return DemoSummary(folder, rows, unseen, time.monotonic() - started, exit_code)

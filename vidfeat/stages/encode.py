@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from vidfeat import encoders
-from vidfeat.errors import ItemError, UsageError
+from vidfeat.errors import ItemError, StorageError, UsageError
 from vidfeat.progress import Progress
 from vidfeat.stages.config.encode import EncodeConfig
-from vidfeat.stages.extract import write_failures
-from vidfeat.stages.recorder import Failure
+from vidfeat.stages.failures import Failure, write_failures
 from vidfeat.stages.relabel import Annotation, Relabelling
-from vidfeat.store import CodesWriter, FeatureFile, open_features
+from vidfeat.store import CodesWriter, FeatureFile, open_codes, open_features
 
 log = logging.getLogger("vidfeat")
 
@@ -46,7 +45,9 @@ def run(config: EncodeConfig) -> EncodeSummary:
     """Encode every item of a features file, one at a time, so that memory does not grow with their number."""
     encoder = build_encoder(config)
     failures: list[Failure] = []
+    dimension = 0
     with open_features(config.features) as features:
+        check_output(config)
         feature = choose_feature(features, config.feature)
         relabel = Relabelling(config.manifest, features.ids)
         ids = relabel.ids
@@ -69,16 +70,34 @@ def run(config: EncodeConfig) -> EncodeSummary:
                     failures.append(Failure(item_id, "failed", str(error)))
                     progress.item_done("failed")
                     continue
+                dimension = len(code)
                 progress.item_done("done")
             if len(failures) == len(ids):
                 reason = f"the first reason: {failures[0].id}: {failures[0].reason}" if failures else "it has no items."
                 raise UsageError(f"No item of {config.features} could be encoded; {reason}")
             nodes = 2**config.pyramid - 1
-            width = len(code) // nodes
+            width = dimension // nodes
             codes.set_blocks("default", [(node, node * width, (node + 1) * width) for node in range(nodes)])
-    dimension = nodes * width
     write_failures(config.output, failures)
     return EncodeSummary(config.output, len(ids) - len(failures), dimension, feature, failures)
+
+
+def check_output(config: EncodeConfig) -> None:
+    """UsageError if OUTPUT is the features file or any other file than codes, which alone are replaced."""
+    output = config.output
+    if output.resolve() == config.features.resolve() or (
+        output.exists() and config.features.exists() and output.samefile(config.features)
+    ):
+        raise UsageError(f"{output} is the features file itself. Choose another name for the codes.")
+    if not output.exists():
+        return
+    try:
+        open_codes(output).close()
+    except (UsageError, StorageError) as error:
+        raise UsageError(
+            f"{output} exists and is not a codes file that could be replaced ({error}) Choose another name, or remove "
+            "it yourself."
+        ) from error
 
 
 def encoding_of(config: EncodeConfig) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from vidfeat.classify.labels import class_names
 from vidfeat.errors import UsageError
-from vidfeat.stages.relabel import Annotation, Relabelling
+from vidfeat.stages.relabel import Annotation, Relabelling, join_labels
 from vidfeat.store import CodesFile, open_codes
 
 log = logging.getLogger("vidfeat")
@@ -18,7 +18,7 @@ log = logging.getLogger("vidfeat")
 
 @dataclass(frozen=True)
 class LabelledCodes:
-    """Rows of one code set; all sequences have one entry per item, sorted by id."""
+    """Rows of one code set; all sequences have one entry per item, sorted by id. An item without a group is its own."""
 
     ids: list[str]
     codes: np.ndarray
@@ -39,17 +39,21 @@ class LabelledCodes:
         )
 
 
-def read_labelled(path: Path, set_name: str, manifest: Path | None, merge_labels: str | None) -> LabelledCodes:
-    """Read one set of a codes file; a manifest replaces labels, groups and splits, then classes are joined."""
+def read_labelled(path: Path, set_name: str, manifest: Path | None) -> LabelledCodes:
+    """Read one set of a codes file; a manifest replaces labels, groups and splits."""
     with open_codes(path) as stored:
         data = _from_file(stored, set_name)
     if manifest is not None:
         data = _relabelled(data, manifest)
-    if merge_labels is None:
-        return data
-    renamed = parse_merge_labels(merge_labels, {label for labels in data.labels for label in labels})
-    joined = [tuple(dict.fromkeys(renamed.get(label, label) for label in labels)) for labels in data.labels]
-    return LabelledCodes(data.ids, data.codes, joined, data.groups, data.splits, data.provenance)
+    return replace(data, groups=[group or item_id for group, item_id in zip(data.groups, data.ids, strict=True)])
+
+
+def merge_labels(data: LabelledCodes, rules: str | None) -> tuple[LabelledCodes, dict[str, str]]:
+    """Join classes as ``--merge-labels`` says; also gives what became of each joined label."""
+    if rules is None:
+        return data, {}
+    renamed = parse_merge_labels(rules, {label for labels in data.labels for label in labels})
+    return replace(data, labels=[join_labels(labels, renamed) for labels in data.labels]), renamed
 
 
 def _from_file(stored: CodesFile, set_name: str) -> LabelledCodes:
@@ -77,9 +81,7 @@ def _relabelled(data: LabelledCodes, manifest: Path) -> LabelledCodes:
     ]
     columns = sorted({name for annotation in known for name in annotation.splits})
     splits = {name: [annotation.splits.get(name, "") for annotation in known] for name in columns}
-    return LabelledCodes(
-        data.ids, data.codes, [a.labels for a in known], [a.group for a in known], splits, data.provenance
-    )
+    return replace(data, labels=[a.labels for a in known], groups=[a.group for a in known], splits=splits)
 
 
 def parse_merge_labels(text: str, known: set[str]) -> dict[str, str]:
@@ -132,6 +134,17 @@ def split_rows(data: LabelledCodes, split: str) -> tuple[list[int], list[int]]:
     if others:
         log.info("%d items are in neither part of split %s and are left out.", others, split)
     return parts["train"], parts["test"]
+
+
+def labelled_only(test_part: LabelledCodes) -> LabelledCodes:
+    """The test items that have a label, as no other can be judged; says how many are left out."""
+    rows = [row for row, own in enumerate(test_part.labels) if own]
+    missing = len(test_part.ids) - len(rows)
+    if not rows:
+        raise UsageError(f"None of the {missing} test items has a label; give --manifest with labels.")
+    if missing:
+        log.warning("%d of %d test items have no label and are left out.", missing, len(test_part.ids))
+    return test_part.take(rows) if missing else test_part
 
 
 def training_classes(data: LabelledCodes) -> list[str]:

@@ -1,51 +1,85 @@
 """``vidfeat extract --dry-run``: items, frames and bytes, without decoding a frame or running a network."""
 
 import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torchvision
 
 from vidfeat import features
 from vidfeat.datasets.items import Item
 from vidfeat.errors import UsageError, VidfeatError
+from vidfeat.features.backbones import check_backbone, input_spec
+from vidfeat.features.weights import find_weights
 from vidfeat.media.sampling import Sampling
 from vidfeat.media.video import VideoReader
 from vidfeat.stages.config.extract import ExtractConfig
-from vidfeat.stages.request import sampling_of, select_items
+from vidfeat.stages.recorder import unfinished
+from vidfeat.stages.request import geometry_of, sampling_of, select_items, settings_of
 from vidfeat.stages.summary import Summary
 from vidfeat.store import open_features
+from vidfeat.store.layout import list_parts, parts_folder
+from vidfeat.store.settings import differences, in_words
 from vidfeat.suffixes import IMAGE_SUFFIXES
 
 
 def run(config: ExtractConfig) -> Summary:
-    """Estimate from the containers' headers; items that cannot be opened are counted as unreadable."""
+    """Estimate from the containers' headers; items that cannot be opened are counted as unreadable.
+
+    UsageError as the extraction itself, as far as it can be told without a network's values or a download;
+    StorageError if the output is damaged.
+    """
     _, items, output = select_items(config)
-    sampling = sampling_of(config)
-    done: set[str] = set()
-    if not config.overwrite:
-        try:
-            with open_features(output) as stored:
-                done = set(stored.ids)
-        except VidfeatError:
-            done = set()
-    frames = unreadable = 0
-    for item in items:
-        if item.id in done:
-            continue
-        count = expected_frames(item, sampling)
-        if count is None:
-            unreadable += 1
-        else:
-            frames += count
-    per_frame = bytes_per_frame(config)
+    settings, per_frame = known_settings(config), bytes_per_frame(config)
+    done = {} if config.overwrite else finished(output, items, settings)
+    todo = unfinished(items, done, strict=config.strict)
+    counts = [expected_frames(item, sampling_of(config)) for item in todo]
+    frames = sum(count for count in counts if count is not None)
     return Summary(
         {
             "output": str(output),
             "items": len(items),
-            "skipped": sum(item.id in done for item in items),
-            "unreadable": unreadable,
+            "skipped": len(items) - len(todo),
+            "unreadable": counts.count(None),
             "frames": frames,
             "bytes": frames * per_frame,
             "bytes_per_frame": per_frame,
         }
     )
+
+
+def known_settings(config: ExtractConfig) -> dict[str, Any]:
+    """The settings of the extraction but for those that only a built network or a download can tell."""
+    check_backbone(config.backbone)
+    identity = {
+        "backbone": config.backbone,
+        "layers": config.layer_names,
+        "precision": config.precision,
+        "map_pool": config.map_pool,
+    }
+    entries = torchvision.models.get_model_weights(config.backbone)
+    entry = entries.__members__.get(config.weights.removeprefix(f"{entries.__name__}."))
+    if entry is None:
+        found = find_weights(config.backbone, config.weights, config.seed)
+        entry, identity["weights"] = found.entry, found.identity
+    geometry = geometry_of(config, input_spec(config.backbone, entry).resized(config.size))
+    return settings_of(config, identity, sampling_of(config), geometry)
+
+
+def finished(output: Path, items: Iterable[Item], settings: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """Attributes of the listed items that the output and its parts hold; UsageError if ``settings`` differ there."""
+    done = {}
+    for path in [*([output] if output.exists() else []), *list_parts(parts_folder(output))]:
+        with open_features(path) as stored:
+            known = {name: value for name, value in stored.settings.items() if name in settings}
+            if found := differences(known, settings):
+                raise UsageError(
+                    f"{path} was made with other settings ({in_words(found)}). Use the same settings to go on, "
+                    "another output for a second file, or --overwrite to start anew."
+                )
+            done |= {item.id: stored[item.id].attrs for item in items if item.id in stored}
+    return done
 
 
 def expected_frames(item: Item, sampling: Sampling) -> int | None:

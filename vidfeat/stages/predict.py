@@ -13,7 +13,7 @@ from vidfeat.stages import encode, extract, runs
 from vidfeat.stages.config.encode import EncodeConfig
 from vidfeat.stages.config.extract import ExtractConfig
 from vidfeat.stages.config.files import PredictConfig
-from vidfeat.stages.recorder import Failure
+from vidfeat.stages.failures import Failure
 from vidfeat.store import open_codes, open_features
 from vidfeat.store.settings import differences, in_words
 
@@ -35,6 +35,8 @@ class PredictSummary:
 
 def run(config: PredictConfig) -> PredictSummary:
     """Extract and encode into a temporary folder, then score."""
+    if config.output is not None:
+        runs.check_table(config.output)
     model = runs.read_run(config.run)
     provenance = model.meta["provenance"]
     options = provenance["extraction"]
@@ -53,7 +55,7 @@ def run(config: PredictConfig) -> PredictSummary:
             EncodeConfig(features=features, output=codes, feature=provenance["feature"], **provenance["encode"])
         )
         with open_codes(codes) as stored:
-            ids, labels = list(stored.ids), [tuple(own) for own in stored.labels]
+            ids, labels = list(stored.ids), model.joined(stored.labels)
             scores = model.scores(stored.codes(model.meta["set"]))
     if config.output is not None:
         runs.write_predictions(config.output, ids, [""] * len(ids), labels, scores, model.classes)

@@ -23,7 +23,7 @@ class Annotation:
 class Relabelling:
     """Replaces the columns that the manifest has, and keeps the stored values of the others; only listed items remain.
 
-    Without a manifest everything stays as stored.
+    Without a manifest everything stays as stored. A blank group without a source file to stand for it is the item's id.
     """
 
     def __init__(self, manifest: Path | None, stored_ids: Sequence[str]) -> None:
@@ -44,7 +44,7 @@ class Relabelling:
         item = self._items[item_id]
         return Annotation(
             item.labels if "label" in self._columns else stored.labels,
-            item.group if "group" in self._columns else stored.group,
+            (item.group or item_id) if "group" in self._columns else stored.group,
             {**stored.splits, **{name: item.splits.get(name, "") for name in self._split_columns}},
         )
 
@@ -59,3 +59,8 @@ class Relabelling:
             log.warning("%d ids of %s are not in the file (first: %r).", len(absent), manifest, absent[0])
         if extra := len(stored_ids) - len(self.ids):
             log.info("%d items of the file are not in %s and are left out.", extra, manifest)
+
+
+def join_labels(labels: Sequence[str], renamed: Mapping[str, str]) -> tuple[str, ...]:
+    """``labels`` with the keys of ``renamed`` replaced by its values, each label once."""
+    return tuple(dict.fromkeys(renamed.get(label, label) for label in labels))

@@ -2,7 +2,9 @@
 
 import csv
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,8 @@ import numpy as np
 
 from vidfeat.classify.model_text import linear_model_text, parse_linear_model
 from vidfeat.errors import UsageError
-from vidfeat.store import write_csv, write_json, write_text
+from vidfeat.stages.relabel import join_labels
+from vidfeat.store import fs, write_csv, write_json, write_text
 
 FORMAT = "vidfeat-svm"
 VERSION = 1
@@ -34,9 +37,29 @@ class LinearRun:
         """float64 ``[items, classes]``."""
         return np.asarray(codes, dtype=np.float64) @ self.weights.T + self.biases
 
+    def joined(self, labels: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        """Labels of new items, with the classes joined that training joined (``--merge-labels``)."""
+        return [join_labels(own, self.meta["merge_labels"]) for own in labels]
+
+
+def check_place(output: Path) -> None:
+    """UsageError, before any work, unless a file or folder of this name can be made."""
+    if not output.parent.is_dir():
+        raise UsageError(f"The folder {output.parent} of the output {output.name} does not exist. Create it first.")
+    if not os.access(output.parent, os.W_OK | os.X_OK):
+        raise UsageError(f"The folder {output.parent} of the output {output.name} may not be written to.")
+
+
+def check_table(output: Path) -> None:
+    """UsageError, before any work, unless a CSV of this name can be written."""
+    check_place(output)
+    if output.is_dir():
+        raise UsageError(f"The output {output} is a folder; give the name of a file, such as predictions.csv.")
+
 
 def check_free(folder: Path, overwrite: bool) -> None:
-    """UsageError if RUN exists and may not be replaced."""
+    """UsageError, before any work, if RUN cannot be made, or exists and may not be replaced."""
+    check_place(folder)
     if folder.exists() and not overwrite:
         raise UsageError(f"{folder} exists already. Choose another folder, or give --overwrite to replace it.")
     if (
@@ -50,27 +73,30 @@ def check_free(folder: Path, overwrite: bool) -> None:
 
 
 def write_run(folder: Path, run: LinearRun, results: dict[str, Any], predictions: Sequence[Any]) -> None:
-    """Write the folder under a temporary name and rename it, so that a half-written run never has its name.
+    """Write the folder under a private name and rename it, so that a half-written run never has its name.
 
-    ``predictions`` are the arguments of ``write_predictions`` after the path.
+    ``predictions`` are the arguments of ``write_predictions`` after the path. StorageError if the disk fails; a run
+    that was there before is then still there.
     """
-    new = folder.with_name(folder.name + ".new")
-    if new.exists():
-        shutil.rmtree(new)
-    new.mkdir(parents=True)
-    for number, (weights, bias) in enumerate(zip(run.weights, run.biases, strict=True)):
-        write_text(new / model_file(number), linear_model_text(weights, float(bias)))
-    write_json(new / "model.json", run.meta)
-    write_predictions(new / "predictions.csv", *predictions)
-    write_json(new / "results.json", results)
-    old = folder.with_name(folder.name + ".old")
-    if old.exists():
-        shutil.rmtree(old)
-    if folder.exists():
-        folder.rename(old)
-    new.rename(folder)
-    if old.exists():
-        shutil.rmtree(old)
+    with fs.writing(folder):
+        # Everything that is removed in the end lies in this folder, which nobody else has made or knows.
+        private = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        new, old = private / "new", private / "old"
+        try:
+            new.mkdir()
+            for number, (weights, bias) in enumerate(zip(run.weights, run.biases, strict=True)):
+                write_text(new / model_file(number), linear_model_text(weights, float(bias)))
+            write_json(new / "model.json", run.meta)
+            write_predictions(new / "predictions.csv", *predictions)
+            write_json(new / "results.json", results)
+            if folder.exists():
+                fs.rename(folder, old)
+            fs.rename(new, folder)
+            fs.fsync_dir(folder.parent)
+        finally:
+            if old.exists() and not folder.exists():
+                fs.rename(old, folder)
+            shutil.rmtree(private, ignore_errors=True)
 
 
 def model_file(number: int) -> str:

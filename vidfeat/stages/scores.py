@@ -7,6 +7,7 @@ import numpy as np
 
 from vidfeat import metrics
 from vidfeat.classify.labels import indicator
+from vidfeat.errors import UsageError
 
 
 def figures(labels: Sequence[tuple[str, ...]], scores: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
@@ -15,13 +16,7 @@ def figures(labels: Sequence[tuple[str, ...]], scores: np.ndarray, classes: Sequ
     An item whose label is not among ``classes`` (unseen in training) counts as an error and has no row in
     ``confusion``. Items with several labels are right if the best-scored class is one of them.
     """
-    true = _true_matrix(labels, classes)
-    best = scores.argmax(axis=1)
-    right = true[np.arange(len(best)), best]
-    # One label stands for each item: the predicted one if it is right, else the first.
-    truth = np.array(
-        [classes[b] if r else (own[0] if own else "") for own, b, r in zip(labels, best, right, strict=True)]
-    )
+    true, best, truth = _judged(labels, scores, classes)
     predicted = np.array(classes)[best]
     known = np.isin(truth, classes)
     index = {name: column for column, name in enumerate(classes)}
@@ -56,12 +51,7 @@ def intervals(
     seed: int,
 ) -> dict[str, tuple[float, float]]:
     """95 % intervals of accuracy, mean per-class accuracy and mAP when whole groups are resampled."""
-    true = _true_matrix(labels, classes)
-    best = scores.argmax(axis=1)
-    right = true[np.arange(len(best)), best]
-    truth = np.array(
-        [classes[b] if r else (own[0] if own else "") for own, b, r in zip(labels, best, right, strict=True)]
-    )
+    true, best, truth = _judged(labels, scores, classes)
     predicted = np.array(classes)[best]
     settings = {"n_resamples": n_resamples, "seed": seed}
     return {
@@ -79,6 +69,16 @@ def mean_ap(true: np.ndarray, scores: np.ndarray) -> float:
     return metrics.mean_average_precision(true[:, present], scores[:, present]) if present.any() else 0.0
 
 
-def _true_matrix(labels: Sequence[tuple[str, ...]], classes: Sequence[str]) -> np.ndarray:
+def _judged(
+    labels: Sequence[tuple[str, ...]], scores: np.ndarray, classes: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Indicator matrix ``[items, classes]``, number of the best-scored class ``[items]``, one true label each."""
+    if unlabelled := sum(not own for own in labels):
+        raise UsageError(f"{unlabelled} of {len(labels)} items have no label; only labelled items can be judged.")
     known = set(classes)
-    return indicator([[name for name in own if name in known] for own in labels], classes)
+    true = indicator([[name for name in own if name in known] for own in labels], classes)
+    best = scores.argmax(axis=1)
+    right = true[np.arange(len(best)), best]
+    # One label stands for each item: the predicted one if it is right, else the first.
+    truth = np.array([classes[b] if r else own[0] for own, b, r in zip(labels, best, right, strict=True)])
+    return true, best, truth

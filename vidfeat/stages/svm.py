@@ -3,6 +3,7 @@
 import hashlib
 import logging
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,15 @@ from vidfeat.progress import Progress
 from vidfeat.stages import runs, scores
 from vidfeat.stages.config.options import as_json
 from vidfeat.stages.config.svm import SvmEvalConfig, SvmPredictConfig, SvmTrainConfig
-from vidfeat.stages.labelled import LabelledCodes, choose_split, read_labelled, split_rows, training_classes
+from vidfeat.stages.labelled import (
+    LabelledCodes,
+    choose_split,
+    labelled_only,
+    merge_labels,
+    read_labelled,
+    split_rows,
+    training_classes,
+)
 from vidfeat.stages.summary import Summary
 from vidfeat.store import open_codes
 
@@ -44,7 +53,7 @@ def train(config: SvmTrainConfig) -> ScoresSummary:
     The model that RUN keeps is trained on the training part; with ``leave_one_group_out`` on all items.
     """
     runs.check_free(config.output, config.overwrite)
-    data = read_labelled(config.codes, config.set, config.manifest, config.merge_labels)
+    data, renamed = merge_labels(read_labelled(config.codes, config.set, config.manifest), config.merge_labels)
     if config.leave_one_group_out:
         train_part, test_part = data, data
         classes = training_classes(data)
@@ -55,11 +64,11 @@ def train(config: SvmTrainConfig) -> ScoresSummary:
         train_rows, test_rows = split_rows(data, split)
         train_part, test_part = data.take(train_rows), data.take(test_rows)
         check_disjoint(train_part.ids, test_part.ids, train_part.groups, test_part.groups)
-        classes = training_classes(train_part)
+        classes, test_part = training_classes(train_part), labelled_only(test_part)
         _warn_of_unseen(test_part, classes)
     model, chosen = fit(train_part, classes, linear_gram(train_part.codes), config)
     weights, biases = model.linear_model()
-    meta = _meta(config, split, train_part, test_part, classes, model, chosen)
+    meta = {**_meta(config, split, train_part, test_part, classes, model, chosen), "merge_labels": renamed}
     run = runs.LinearRun(weights, biases, meta)
     if not config.leave_one_group_out:
         test_scores = run.scores(test_part.codes)
@@ -157,10 +166,11 @@ def _warn_of_unseen(test_part: LabelledCodes, classes: list[str]) -> None:
 
 def predict(config: SvmPredictConfig) -> Summary:
     """Score every item of a codes file made with the run's own extraction and encoding."""
+    runs.check_table(config.output)
     run = runs.read_run(config.run)
     with open_codes(config.codes) as stored:
         check_same_codes(run.meta["provenance"], stored.provenance, config.codes)
-        ids, labels = list(stored.ids), [tuple(own) for own in stored.labels]
+        ids, labels = list(stored.ids), run.joined(stored.labels)
         result = run.scores(stored.codes(run.meta["set"]))
     trained = set(run.meta["train_ids"]) & set(ids)
     if trained:
@@ -181,18 +191,27 @@ def check_same_codes(trained: dict[str, Any], given: dict[str, Any], path: Any) 
         )
 
 
-def evaluate(config: SvmEvalConfig) -> ScoresSummary:
+def evaluate(config: SvmEvalConfig) -> ScoresSummary | Summary:
+    """Figures of one run, or of several side by side."""
+    if len(config.runs) == 1:
+        return evaluate_run(config.runs[0], config)
+    tested = [runs.read_predictions(folder)[0] for folder in config.runs]
+    if any(ids != tested[0] for ids in tested):
+        log.warning("The runs were not tested on the same items, so their figures cannot be compared.")
+    found = [{"run": str(folder), **evaluate_run(folder, config).as_dict()} for folder in config.runs]
+    return Summary({"runs": found})
+
+
+def evaluate_run(folder: Path, config: SvmEvalConfig) -> ScoresSummary:
     """Figures from predictions.csv, with intervals by resampling the groups of the test items."""
-    ids, labels, test_scores, classes = runs.read_predictions(config.run)
-    results = runs.read_json(config.run, "results.json")
-    meta = runs.read_json(config.run, "model.json")
+    ids, labels, test_scores, classes = runs.read_predictions(folder)
+    results = runs.read_json(folder, "results.json")
+    meta = runs.read_json(folder, "model.json")
     results = {**results, **scores.figures(labels, test_scores, classes)}
     if not config.bootstrap:
         return ScoresSummary(results)
     groups = meta["test_groups"]
     if len(groups) != len(ids):
-        raise UsageError(
-            f"{config.run}: model.json has {len(groups)} test groups, but predictions.csv has {len(ids)} rows."
-        )
+        raise UsageError(f"{folder}: model.json has {len(groups)} test groups, predictions.csv has {len(ids)} rows.")
     found = scores.intervals(labels, test_scores, classes, groups, n_resamples=config.bootstrap, seed=config.seed)
     return ScoresSummary(results, found)

@@ -55,9 +55,9 @@ class SvmPredictConfig:
 
 @dataclass(frozen=True)
 class SvmEvalConfig:
-    """The figures of a run, from its predictions."""
+    """The figures of runs, from their predictions."""
 
-    run: Path = argument("Folder of 'vidfeat svm train'.", metavar="RUN")
+    runs: list[Path] = argument("Folders of 'vidfeat svm train'; several give one row each.", metavar="RUN...")
     bootstrap: int = option(2000, "Resamplings of whole groups for the 95 % intervals; 0 = none.")
     seed: int = option(0, "Seed of the resampling.")
 
