@@ -68,6 +68,7 @@ def benchmark(network: str, precisions: list[str], device: str, repeats: int) ->
             spec["node"],
             str(weights),
             str(loop_output),
+            device,
         ]
         runs = {"loop": lambda: timed([*loop, *map(str, videos)])}
         for precision in precisions:
@@ -107,6 +108,7 @@ def benchmark(network: str, precisions: list[str], device: str, repeats: int) ->
                 "frames_per_s": frames / float(np.median(seconds[precision])),
                 "speedup": ratios(seconds["loop"], seconds[precision]),
                 "bar": spec["bars"][precision],
+                "bar_same_pixels": {"fp32": 1e-3, "bf16": 0.15}[precision],
                 "difference_same_pixels": same_pixels(network, spec, weights, precision, device),
                 "difference_files": spread_difference(ours, reference),
             }

@@ -1,6 +1,6 @@
 """The loop a user would write: cv2.VideoCapture, the weights' own torchvision transforms, batches of 16, fp32 NCHW.
 
-    python benchmarks/user_loop.py BACKBONE NODE WEIGHTS OUT.npz VIDEO...
+    python benchmarks/user_loop.py BACKBONE NODE WEIGHTS OUT.npz DEVICE VIDEO...
 
 The peer of benchmarks/extract.py; run as a process of its own, as vidfeat is. One result array per video, kept in
 memory and saved at the end. Pixels follow torchvision's documented recipe: a uint8 tensor per frame.
@@ -16,12 +16,12 @@ from torchvision.models.feature_extraction import create_feature_extractor
 
 
 def main() -> None:
-    backbone, node, weights_file, output, *videos = sys.argv[1:]
+    backbone, node, weights_file, output, device, *videos = sys.argv[1:]
     weights = torchvision.models.get_model_weights(backbone).DEFAULT
     preprocess = weights.transforms()
     network = torchvision.models.get_model(backbone, weights=None)
     network.load_state_dict(torch.load(weights_file, weights_only=True))
-    network = create_feature_extractor(network.eval(), {node: "out"})
+    network = create_feature_extractor(network.eval().to(device), {node: "out"})
     results = {}
     with torch.no_grad():
         for video in videos:
@@ -32,7 +32,7 @@ def main() -> None:
                     rgb = cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
                     batch.append(preprocess(torch.from_numpy(rgb).permute(2, 0, 1)))
                 if batch and (not ok or len(batch) == 16):
-                    rows.append(network(torch.stack(batch))["out"].flatten(1).numpy())
+                    rows.append(network(torch.stack(batch).to(device))["out"].flatten(1).cpu().numpy())
                     batch = []
                 if not ok:
                     break

@@ -138,12 +138,12 @@ class Extractor:
 
     @property
     def suggested_batch(self) -> int:
-        """Images per batch: as many as have a fixed number of activations, a power of two between 8 and 64 (GPU: 256).
+        """Images per batch: as many as have a fixed number of activations, a power of two between 8 and 32 (GPU: 256).
 
         Small networks need many images to pay for starting each operation and for reading the weights; in large ones
-        more images only push activations out of the caches.
+        more images only push activations out of the caches, and on a CPU every core has a batch of its own.
         """
-        budget, most = (8e9, 256) if self.device.type == "cuda" else (640e6, 64)
+        budget, most = (8e9, 256) if self.device.type == "cuda" else (320e6, 32)
         return min(most, max(8, 1 << int(math.log2(budget / self._activations))))
 
     def _run(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
