@@ -118,8 +118,9 @@ def benchmark(network: str, precisions: list[str], device: str, repeats: int) ->
 
 def save_seeded_weights(network: str, path: Path) -> None:
     """The values of ``--weights none`` as a file that both sides load."""
-    traced = trace(build(network))
-    torch.save(random_state(traced, seed=0), path)
+    state = torchvision.models.get_model(network, weights=None).state_dict()
+    state.update(random_state(trace(build(network)), seed=0))
+    torch.save(state, path)
 
 
 def timed(command: list[str]) -> float:
