@@ -42,16 +42,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--network", choices=NETWORKS, action="append")
-    parser.add_argument("--result", default="extract", help="name of the JSON file")
     arguments = parser.parse_args()
     facts = machine()
     device = "cuda:0" if torch.cuda.is_available() else "cpu"
     precisions = ["fp32"] + (["bf16"] if device != "cpu" or facts["cpu_flags"]["avx512_bf16"] else [])
-    results = {}
-    for network in arguments.network or NETWORKS:
-        results[network] = benchmark(network, precisions, device, arguments.repeats)
     skipped = [] if "bf16" in precisions else ["bf16: this CPU has no avx512_bf16"]
-    write_results(arguments.result, {"device": device, "not_measured": skipped, "networks": results})
+    for network in arguments.network or NETWORKS:
+        result = benchmark(network, precisions, device, arguments.repeats)
+        write_results(f"extract-{network}", {"device": device, "not_measured": skipped, "networks": {network: result}})
 
 
 def benchmark(network: str, precisions: list[str], device: str, repeats: int) -> dict:
