@@ -16,7 +16,7 @@ from torchvision.models import get_model
 from videos import cut_in_half, write_video
 
 import vidfeat
-from vidfeat.errors import UsageError
+from vidfeat.errors import StorageError, UsageError
 from vidfeat.features import Extractor
 from vidfeat.media.child import ChildSource
 from vidfeat.media.stream import ItemStream
@@ -210,8 +210,14 @@ def test_a_timeout_fails_the_item_and_the_batch_goes_on(clips, tmp_path, monkeyp
 
 def test_failures_are_listed_even_when_the_run_stops(clips, tmp_path, monkeypatch):
     (tmp_path / "bad.mp4").write_text("text")
-    monkeypatch.setattr("vidfeat.stages.extract.FeatureWriter.flush", lambda self: 1 / 0)
-    with pytest.raises(ZeroDivisionError):
+    whole = extract.run_one
+
+    def stopped(*arguments):
+        whole(*arguments)
+        raise StorageError("the disk is gone")
+
+    monkeypatch.setattr(extract, "run_one", stopped)
+    with pytest.raises(StorageError, match="the disk is gone"):
         run_small([tmp_path / "bad.mp4", clips / "a" / "v0.mp4"], tmp_path / "f.h5")
     assert "bad.mp4" in (tmp_path / "f.h5.failures.csv").read_text()
 

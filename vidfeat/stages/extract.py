@@ -123,8 +123,8 @@ def run(config: ExtractConfig) -> ExtractSummary | Summary:
             try:
                 _extract(extractor, devices, device_plan, todo, recorder, writer)
             finally:
-                write_failures(output, recorder.failures)
                 writer.flush()
+                write_failures(output, recorder.failures)
         writer.close()
     except BaseException:
         writer.stop()
