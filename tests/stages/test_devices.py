@@ -267,8 +267,12 @@ def test_a_signal_to_every_process_is_the_parents_to_decide(many, reference, tmp
     assert diff(reference, output).equal()
 
 
-def test_device_processes_and_their_decoders_end_with_a_killed_parent(many, tmp_path):
-    run = start(many, tmp_path / "f.h5", "--timeout", "60")
+def test_device_processes_and_their_decoders_end_with_a_killed_parent(tmp_path):
+    folder = tmp_path / "long"
+    folder.mkdir()
+    for number in range(4):  # seconds of work each, so that one device cannot finish all before the other has started
+        write_video(folder / f"v{number}.mp4", 4000, width=80, height=64)
+    run = start(folder, tmp_path / "f.h5", "--timeout", "60")
     try:
         # The tracker of the standard library, two device processes, and a decoder of either.
         assert soon(lambda: len(descendants(run.pid)) == 5, 60)
