@@ -22,6 +22,10 @@ FLOAT32 = 1e-6
 # Rank-pooling objective against LIBLINEAR at tol 1e-10, relative: coordinate descent stops short of the exact optimum.
 LIBLINEAR_OBJECTIVE = 1e-7
 
+# A gradient of rank pooling against the same formula with the whole Hessian, relative: two ways to solve a system of
+# condition C·T ~ 1e4.
+GRADIENT = 1e-9
+
 # Decision values against another build of LIBSVM, both at tol 1e-9: LIBSVM keeps its kernel cache in float32.
 DECISION_VALUES = 1e-6
 

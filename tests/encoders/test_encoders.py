@@ -7,7 +7,14 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from tolerances import FLOAT32
 
-from vidfeat.encoders import AveragePool, MaxPool, RankPool, TemporalPyramid
+from vidfeat.encoders import (
+    ApproximateRankPool,
+    AveragePool,
+    HierarchicalRankPool,
+    MaxPool,
+    RankPool,
+    TemporalPyramid,
+)
 from vidfeat.errors import UsageError
 
 RANDOM = np.random.default_rng(0)
@@ -19,8 +26,12 @@ ALL = [
     TemporalPyramid(),
     TemporalPyramid(2, pool="max"),
     TemporalPyramid(2, pool=RankPool(map="ssr", direction="reverse"), normalize=False),
+    ApproximateRankPool(),
+    ApproximateRankPool(map="posneg", direction="both", normalize=False),
+    HierarchicalRankPool(window=3, depth=3, map="ssr"),
+    TemporalPyramid(2, pool=HierarchicalRankPool(window=2, direction="both")),
 ]
-VECTOR_ONLY = [RankPool(), TemporalPyramid(2, pool="rankpool")]
+VECTOR_ONLY = [RankPool(), TemporalPyramid(2, pool="rankpool"), ApproximateRankPool(), HierarchicalRankPool()]
 
 
 def relu(*shape):
@@ -72,6 +83,43 @@ def test_rank_pool_is_the_optimum_over_prepared_frames(kind, direction):
     normalized = RankPool(map=kind, direction=direction).transform([x])[0]
     for half, raw in zip(np.split(normalized, len(orders)), np.split(code, len(orders)), strict=True):
         close(half, unit(raw))
+
+
+def test_approximate_rank_pool_is_a_sum_over_running_means():
+    x = RANDOM.normal(size=(9, 4))
+    t = np.arange(1, 10)[:, None]
+    means = x.cumsum(axis=0) / t
+    close(ApproximateRankPool(normalize=False).transform([x])[0], ((2 * t - 10) * means).sum(axis=0))
+    close(ApproximateRankPool(smooth=False, normalize=False).transform([x])[0], ((2 * t - 10) * x).sum(axis=0))
+    mapped = np.sign(means) * np.sqrt(np.abs(means))
+    close(ApproximateRankPool(map="ssr").transform([x])[0], unit(((2 * t - 10) * mapped).sum(axis=0)))
+    both = ApproximateRankPool(direction="both").transform([x])[0]
+    close(both[4:], ApproximateRankPool().transform([x[::-1]])[0])
+
+
+def test_hierarchical_rank_pool_in_both_directions():
+    x = RANDOM.normal(size=(30, 6)).cumsum(axis=0)
+    both = HierarchicalRankPool(window=5, direction="both").transform([x])[0]
+    close(both[:6], HierarchicalRankPool(window=5).transform([x])[0])
+    close(both[6:], HierarchicalRankPool(window=5).transform([x[::-1]])[0])
+
+
+@pytest.mark.parametrize("encoder", [RankPool(direction="both"), TemporalPyramid(3, pool=RankPool(map="ssr"))], ids=str)
+def test_a_path_of_values_ends_where_each_value_alone_does(encoder):
+    x = RANDOM.normal(size=(30, 12)).cumsum(axis=0)
+    codes, errors = encoder.path(x, [0.01, 2.0, 300.0])
+    assert codes.dtype == np.float32 and errors.shape == (3,)
+    for C, code in zip([0.01, 2.0, 300.0], codes, strict=True):
+        pool = clone(encoder.pool if isinstance(encoder, TemporalPyramid) else encoder).set_params(C=C)
+        close(code, (TemporalPyramid(3, pool=pool) if isinstance(encoder, TemporalPyramid) else pool).transform([x])[0])
+    assert errors[2] < errors[0]
+
+
+def test_a_path_needs_rank_pooling_and_names_bad_videos():
+    with pytest.raises(UsageError, match="pool='avg' has no weight C"):
+        TemporalPyramid(2).path(relu(3, 4), [1.0])
+    with pytest.raises(UsageError, match="The video cannot be encoded: its features have shape"):
+        RankPool().path(relu(4), [1.0])
 
 
 def test_rank_pool_without_preparation():
@@ -149,7 +197,7 @@ def test_any_number_type_and_layout(encoder, dtype):
 
 @pytest.mark.parametrize("encoder", VECTOR_ONLY, ids=str)
 def test_temporal_methods_on_maps_name_the_way_out(encoder):
-    with pytest.raises(UsageError, match=r"maps of shape \[\d, 3, 2, 2\], and rank pooling takes .*--map-pool avg"):
+    with pytest.raises(UsageError, match=r"maps of shape \[\d, 3, 2, 2\], and .*rank pooling takes .*--map-pool avg"):
         encoder.transform([relu(5, 3, 2, 2)])
 
 
@@ -180,6 +228,8 @@ def test_refused_input_is_named(encoder, X, words):
         (RankPool(epsilon=-1), "epsilon=-1 is not allowed"),
         (RankPool(map="cube"), r"map='cube' is unknown\. Allowed: none, ssr, posneg"),
         (RankPool(direction="up"), r"direction='up' is unknown\. Allowed: forward, reverse, both"),
+        (HierarchicalRankPool(window=1), "window=1 is not allowed"),
+        (ApproximateRankPool(map="cube"), "map='cube' is unknown"),
         (TemporalPyramid(0), "levels=0 is not allowed"),
         (TemporalPyramid(2, pool="sum"), r"pool='sum' is unknown\. Allowed: avg, max, rankpool"),
         (TemporalPyramid(2, pool=RankPool(C=0)), "C=0 is not allowed"),

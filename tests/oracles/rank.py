@@ -26,6 +26,21 @@ def newton_decrement(u, v, C, epsilon):
     return 0.5 * slope @ np.linalg.solve(hessian, slope)
 
 
+def vjp(u, v, g, C, epsilon, diagonal=False):
+    """∂(g·u)/∂v at the optimum u, from the whole Hessian: (∂u/∂v_t) by the implicit function theorem."""
+    outside = [abs(t - u @ frame) > epsilon for t, frame in enumerate(v, start=1)]
+    hessian = np.eye(len(u)) + C * sum(
+        (np.outer(frame, frame) for frame, out in zip(v, outside, strict=True) if out), np.zeros((len(u), len(u)))
+    )
+    w = g / np.diag(hessian) if diagonal else np.linalg.solve(hessian, g)
+    result = np.zeros_like(v)
+    for t, (frame, out) in enumerate(zip(v, outside, strict=True), start=1):
+        if out:
+            residual = t - u @ frame
+            result[t - 1] = C * ((residual - epsilon * np.sign(residual)) * w - (frame @ w) * u)
+    return result
+
+
 def prepared(x, kind="none"):
     """Time-varying mean, map, L2, frame by frame."""
     frames = []

@@ -9,6 +9,8 @@ _HOME = {
     "AveragePool": "moments",
     "MaxPool": "moments",
     "RankPool": "rank",
+    "ApproximateRankPool": "approximate",
+    "HierarchicalRankPool": "hierarchical",
     "TemporalPyramid": "pyramid",
     "TemporalEncoder": "base",
 }

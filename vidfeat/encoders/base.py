@@ -1,6 +1,7 @@
 """What all temporal encoders share: the list of arrays that comes in and the matrix that goes out."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -60,13 +61,25 @@ class TemporalEncoder(TransformerMixin, BaseEstimator):
         raise NotImplementedError
 
     def _encode(self, video, name: str) -> np.ndarray:
-        try:
-            code = self._code(frames_of(video)).to(torch.float32).numpy()
-            if not np.isfinite(code).all():
-                raise UsageError("it holds NaN or infinite values. Check the features with `vidfeat verify`.")
-        except UsageError as error:
-            raise UsageError(f"{name} cannot be encoded: {error}") from error
-        return code
+        with naming(name):
+            return finite_codes(self._code(frames_of(video)))
+
+
+@contextmanager
+def naming(name: str) -> Iterator[None]:
+    """Errors of this block say which video cannot be encoded."""
+    try:
+        yield
+    except UsageError as error:
+        raise UsageError(f"{name} cannot be encoded: {error}") from error
+
+
+def finite_codes(codes: Tensor) -> np.ndarray:
+    """Codes as they are stored, float32; UsageError if they are not finite."""
+    result = codes.to(torch.float32).numpy()
+    if not np.isfinite(result).all():
+        raise UsageError("it holds NaN or infinite values. Check the features with `vidfeat verify`.")
+    return result
 
 
 def frames_of(video) -> Tensor:

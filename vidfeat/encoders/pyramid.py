@@ -1,17 +1,27 @@
 """Temporal pyramid over any other temporal encoder."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from sklearn.base import clone
 from torch import Tensor
 
-from vidfeat.encoders.base import TemporalEncoder
+from vidfeat.encoders.approximate import ApproximateRankPool
+from vidfeat.encoders.base import TemporalEncoder, finite_codes, frames_of, naming
+from vidfeat.encoders.hierarchical import HierarchicalRankPool
 from vidfeat.encoders.moments import AveragePool, MaxPool
 from vidfeat.encoders.rank import RankPool
 from vidfeat.errors import UsageError
 from vidfeat.pooling.normalise import l2_normalise
-from vidfeat.pooling.pyramid import check_levels, node_means, pool_nodes
+from vidfeat.pooling.pyramid import check_levels, node_bounds, node_means, pool_nodes
 
-POOLS = {"avg": AveragePool, "max": MaxPool, "rankpool": RankPool}
+POOLS = {
+    "avg": AveragePool,
+    "max": MaxPool,
+    "rankpool": RankPool,
+    "approx-rankpool": ApproximateRankPool,
+    "hier-rankpool": HierarchicalRankPool,
+}
 
 
 class TemporalPyramid(TemporalEncoder):
@@ -19,7 +29,8 @@ class TemporalPyramid(TemporalEncoder):
 
     Args:
         levels: L; 1 is the whole video alone.
-        pool: encoder of one node: ``avg``, ``max``, ``rankpool``, or an encoder object. Its ``normalize`` decides
+        pool: encoder of one node: ``avg``, ``max``, ``rankpool``, ``approx-rankpool``, ``hier-rankpool``, or an encoder
+            object. Its ``normalize`` decides
             whether every node is L2-normalised on its own (so by default, and then all nodes weigh the same).
         normalize: L2-normalise the whole code.
 
@@ -45,6 +56,15 @@ class TemporalPyramid(TemporalEncoder):
         self.blocks_ = np.column_stack([np.arange(nodes), edges[:-1], edges[1:]])
         return self
 
+    def path(self, video, C: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+        """As :meth:`RankPool.path`, for a pyramid of rank pooling; the order error is that of the whole video."""
+        self._check_parameters()
+        if not isinstance(self._node_encoder(), RankPool):
+            raise UsageError(f"pool={self.pool!r} has no weight C; several values need pool='rankpool'.")
+        with naming("The video"):
+            codes, errors = self._path(frames_of(video), C)
+            return finite_codes(codes), errors
+
     def _check_parameters(self) -> None:
         check_levels(self.levels)
         self._node_encoder()._check_parameters()
@@ -58,6 +78,8 @@ class TemporalPyramid(TemporalEncoder):
 
     def _code(self, frames: Tensor) -> Tensor:
         encoder = self._node_encoder()
+        if isinstance(encoder, RankPool):
+            return self._path(frames, [encoder.C])[0][0]
         if isinstance(encoder, AveragePool):
             nodes = node_means(frames, self.levels).flatten(1)  # one prefix sum instead of L passes
             nodes = l2_normalise(nodes) if encoder.normalize else nodes
@@ -65,3 +87,10 @@ class TemporalPyramid(TemporalEncoder):
             nodes = pool_nodes(frames, self.levels, encoder._code)
         code = nodes.flatten()
         return l2_normalise(code) if self.normalize else code
+
+    def _path(self, frames: Tensor, C: Sequence[float]) -> tuple[Tensor, np.ndarray]:
+        """One Gram matrix serves all nodes, directions and values of C."""
+        bounds = [tuple(bound) for bound in node_bounds(len(frames), self.levels).tolist()]
+        codes, errors = self._node_encoder()._node_codes(frames, bounds, C)
+        codes = codes.flatten(1)
+        return l2_normalise(codes) if self.normalize else codes, errors[:, 0]

@@ -1,15 +1,19 @@
 """Rank pooling of a video, with the preparation of its frames."""
 
+from collections.abc import Sequence
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from vidfeat.encoders.base import TemporalEncoder, vectors_only
-from vidfeat.errors import UsageError
-from vidfeat.pooling.normalise import MAPS, feature_map, l2_normalise
-from vidfeat.pooling.rank import check_rank_parameters, rank_pool
-from vidfeat.pooling.smoothing import running_mean
+from vidfeat.encoders.base import TemporalEncoder, finite_codes, frames_of, naming, vectors_only
+from vidfeat.metrics import temporal_order_error
+from vidfeat.pooling.normalise import l2_normalise
+from vidfeat.pooling.preparation import check_preparation
+from vidfeat.pooling.rank import check_rank_parameters
+from vidfeat.pooling.rank_windows import rank_pool_windows
 
-DIRECTIONS = ("forward", "reverse", "both")
+REVERSE = {"forward": (False,), "reverse": (True,), "both": (False, True)}
 
 
 class RankPool(TemporalEncoder):
@@ -48,18 +52,39 @@ class RankPool(TemporalEncoder):
         self.direction = direction
         self.normalize = normalize
 
+    def path(self, video, C: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+        """The codes of one video for several values of C, from one Gram matrix, each from the solution before it.
+
+        Returns:
+            Codes float32 ``[values of C, D']``, and the temporal order error ``[values of C]``: the share of pairs of
+            frames that u·v_t puts in the wrong order, the mean of both directions for ``both``; NaN for one frame.
+        """
+        self._check_parameters()
+        with naming("The video"):
+            codes, errors = self._path(frames_of(video), C)
+            return finite_codes(codes), errors
+
     def _check_parameters(self) -> None:
         check_rank_parameters(self.C, self.epsilon)
-        for name, value, allowed in (("map", self.map, MAPS), ("direction", self.direction, DIRECTIONS)):
-            if value not in allowed:
-                raise UsageError(f"{name}={value!r} is unknown. Allowed: {', '.join(allowed)}.")
+        check_preparation(self.map, self.direction)
 
     def _code(self, frames: Tensor) -> Tensor:
-        x = vectors_only(frames, "rank pooling")
-        orders = {"forward": [x], "reverse": [x.flip(0)], "both": [x, x.flip(0)]}[self.direction]
-        return torch.cat([self._pooled(order) for order in orders])
+        return self._node_codes(frames, [(0, len(frames))], [self.C])[0][0, 0]
 
-    def _pooled(self, x: Tensor) -> Tensor:
-        v = feature_map(running_mean(x, torch.float64) if self.smooth else x.to(torch.float64), self.map)
-        u = rank_pool(l2_normalise(v) if self.normalize_frames else v, self.C, self.epsilon)
-        return l2_normalise(u) if self.normalize else u
+    def _path(self, frames: Tensor, C: Sequence[float]) -> tuple[Tensor, np.ndarray]:
+        codes, errors = self._node_codes(frames, [(0, len(frames))], C)
+        return codes[:, 0], errors[:, 0]
+
+    def _node_codes(
+        self, frames: Tensor, nodes: Sequence[tuple[int, int]], C: Sequence[float]
+    ) -> tuple[Tensor, np.ndarray]:
+        """Codes ``[values of C, nodes, D']`` and order errors ``[values of C, nodes]`` of parts of a video."""
+        directions = REVERSE[self.direction]
+        pooled = rank_pool_windows(
+            vectors_only(frames, "rank pooling"), nodes, C, self.epsilon, smooth=self.smooth, map=self.map,
+            normalize_frames=self.normalize_frames, reverse=directions,
+        )  # fmt: skip
+        u = torch.stack([one.u for one in pooled], dim=1)  # [values of C, nodes · directions, D']
+        codes = (l2_normalise(u) if self.normalize else u).reshape(len(C), len(nodes), -1)
+        errors = [[temporal_order_error(scores) for scores in one.scores.numpy()] for one in pooled]
+        return codes, np.reshape(errors, (len(nodes), len(directions), len(C))).mean(axis=1).T

@@ -2,6 +2,7 @@
 
 from vidfeat.metrics.classification import accuracy, confusion, hit_at_k, mean_per_class_accuracy
 from vidfeat.metrics.interval import group_bootstrap
+from vidfeat.metrics.order import temporal_order_error
 from vidfeat.metrics.ranking import (
     average_precision,
     average_precisions,
@@ -18,5 +19,6 @@ __all__ = [
     "hit_at_k",
     "mean_average_precision",
     "mean_per_class_accuracy",
+    "temporal_order_error",
     "trapezoid_average_precision",
 ]

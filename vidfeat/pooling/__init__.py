@@ -14,8 +14,15 @@ _HOME = {
     "node_bounds": "pyramid",
     "node_means": "pyramid",
     "pool_nodes": "pyramid",
+    "approximate_weights": "approximate",
+    "approximate_rank_pool": "approximate",
+    "ApproximateRankPooling": "approximate",
     "rank_pool": "rank",
+    "RankPool": "rank_layer",
     "RankPoolInfo": "rank",
+    "rank_pool_windows": "rank_windows",
+    "hierarchical_rank_pool": "hierarchical",
+    "prepare_frames": "preparation",
     "ConvergenceWarning": "rank",
 }
 __all__ = list(_HOME)

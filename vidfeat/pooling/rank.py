@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from vidfeat.errors import UsageError
+from vidfeat.pooling.frames import Frames
 from vidfeat.pooling.lengths import check_lengths
-from vidfeat.pooling.rank_solver import CERTIFIED, Solution, solve
+from vidfeat.pooling.rank_batch import LARGEST, diagonal_gradient, exact_gradient, groups, pool_group
+from vidfeat.pooling.rank_solver import CERTIFIED
 
-# Inner products of frames up to this size stay far from float64 overflow.
-_LARGEST = 1e100
+GRADIENTS = ("exact", "diag")
 
 
 class ConvergenceWarning(UserWarning):
@@ -21,29 +22,44 @@ class ConvergenceWarning(UserWarning):
 
 @dataclass(frozen=True)
 class RankPoolInfo:
-    """How a solve went; tensors of shape [] for one video, [B] for a batch."""
+    """How a solve went; tensors of shape [] for one video, [B] for a batch, on the device of the frames."""
 
     objective: Tensor  # f(u), float64
     relative_gap: Tensor  # certified (f(u) − f(u*)) / f(u) is at most this, float64
     steps: Tensor  # Newton steps, int64
     converged: Tensor  # relative_gap ≤ 1e-9, bool
+    active: Tensor  # frames outside the tube, |t − u·v_t| > ε, bool [T] or [B, T]; padding is inside
 
 
 def rank_pool(
-    v: Tensor, C: float = 2.0, epsilon: float = 0.1, lengths=None, return_info: bool = False
+    v: Tensor,
+    C: float = 2.0,
+    epsilon: float = 0.1,
+    lengths=None,
+    gradient: str = "exact",
+    return_info: bool = False,
 ) -> Tensor | tuple[Tensor, RankPoolInfo]:
-    """Rank-pool frames taken as they are (no smoothing, no normalising), exactly.
+    """Rank-pool frames taken as they are (no smoothing, no normalising), exactly and differentiably.
 
         u* = argmin_u ½‖u‖² + (C/2) Σ_t max(|t − u·v_t| − ε, 0)²          t = 1…T
 
     the ε-insensitive squared-loss support vector regression of the frame index, without bias. LIBLINEAR's
     ``-s 11 -c c -p ε`` is the same problem with C = 2c; the authors' code has c = 1, ε = 0.1.
 
+    With e_t the part of the residual t − u·v_t outside the tube, S the frames where it is not 0, and g = ∂L/∂u,
+
+        ∂L/∂v_t = C (e_t w − (v_t·w) u)  for t ∈ S, 0 otherwise,     w = H⁻¹ g,     H = I + C Σ_S v_t v_tᵀ,
+
+    exact wherever no |t − u·v_t| equals ε.
+
     Args:
         v: ``[T, D]``, or a padded batch ``[B, T, D]``; float32 or float64. All arithmetic is float64.
         C: weight of the loss, > 0.
         epsilon: half-width of the tube in frames, ≥ 0; from ε = T on, u = 0.
-        lengths: integers ``[B]`` for a padded batch, 1 ≤ length ≤ T; whatever the padding holds is ignored.
+        lengths: integers ``[B]`` for a padded batch, 1 ≤ length ≤ T; whatever the padding holds is ignored, and its
+            gradient is zero.
+        gradient: ``exact``, or ``diag``, which replaces H by its diagonal: the approximation of the source, which
+            saves nothing here.
         return_info: also return a :class:`RankPoolInfo`.
 
     Returns:
@@ -51,25 +67,64 @@ def rank_pool(
         :class:`ConvergenceWarning` says how large it is.
 
     Raises:
-        UsageError: NaN or infinite frames, C ≤ 0, ε < 0, wrong lengths, an empty video, or a gradient asked for.
+        UsageError: NaN or infinite frames, C ≤ 0, ε < 0, wrong lengths, an empty video, an unknown gradient.
 
-    Source: B. Fernando, S. Gould, *Learning End-to-end Video Classification with Rank-Pooling*, 2016, Eq. 5.
+    Source: B. Fernando, S. Gould, *Learning End-to-end Video Classification with Rank-Pooling*, 2016, Eq. 5 and, for
+    the gradient, Eq. 21 (with the sign of e_t that it needs, which is not that of Eq. 20) and the diagonal of Eq. 23.
     """
-    _check_parameters(v, C, epsilon)
+    _check_arguments(v, C, epsilon, gradient)
     if v.ndim == 2:
         if lengths is not None:
             check_lengths(lengths, v.shape, v.device)
-        videos = [v]
-    else:
-        kept = [v.shape[1]] * v.shape[0] if lengths is None else check_lengths(lengths, v.shape, v.device).tolist()
-        videos = [video[:length] for video, length in zip(v, kept, strict=True)]
-    for index, video in enumerate(videos):
-        _check_frames(video, f"video {index} of the batch" if v.ndim == 3 else "the video")
-    solutions = [solve(video.detach().to(torch.float64), float(C), float(epsilon)) for video in videos]
-    _warn_if_short(solutions, C, epsilon)
-    pooled = torch.stack([solution.u for solution in solutions]).to(v.dtype)
-    u = pooled if v.ndim == 3 else pooled[0]
-    return (u, _info(solutions, v.ndim == 3)) if return_info else u
+        pooled, info = rank_pool(v[None], C, epsilon, None, gradient, return_info=True)
+        one = RankPoolInfo(**{name: value[0] for name, value in vars(info).items()})
+        return (pooled[0], one) if return_info else pooled[0]
+    B, T, _ = v.shape
+    kept = [T] * B if lengths is None else check_lengths(lengths, v.shape, v.device).tolist()
+    u, objective, relative_gap, steps, residual = _RankPool.apply(v, kept, float(C), float(epsilon), gradient)
+    warn_if_short(relative_gap, steps, C, epsilon)
+    if not return_info:
+        return u
+    return u, RankPoolInfo(objective, relative_gap, steps, relative_gap <= CERTIFIED, residual.abs() > epsilon)
+
+
+class _RankPool(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, v: Tensor, lengths: list[int], C: float, epsilon: float, gradient: str):
+        B, T, D = v.shape
+        u = v.new_empty(B, D)
+        figures = [v.new_empty(B, dtype=torch.float64) for _ in range(2)]
+        steps = torch.empty(B, dtype=torch.int64, device=v.device)
+        residual = v.new_zeros(B, T, dtype=torch.float64)
+        solved = []
+        for videos, frames in groups(v, lengths):
+            try:
+                pooled = pool_group(frames, C, epsilon)
+            except FloatingPointError:
+                raise unusable_frames(v, lengths) from None
+            u[videos] = pooled.u.to(v.dtype)
+            figures[0][videos] = pooled.point.objective
+            figures[1][videos] = pooled.point.relative_gap
+            steps[videos] = pooled.steps
+            residual[videos, : pooled.point.residual.shape[1]] = pooled.point.residual
+            if v.requires_grad:
+                solved.append((videos, frames.real, pooled))
+        ctx.save_for_backward(v)
+        ctx.solved, ctx.gradient = solved, gradient
+        ctx.mark_non_differentiable(*figures, steps, residual)
+        return u, *figures, steps, residual
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, g: Tensor, *_):
+        (v,) = ctx.saved_tensors
+        vjp = exact_gradient if ctx.gradient == "exact" else diagonal_gradient
+        result = torch.zeros_like(v)
+        for videos, real, pooled in ctx.solved:
+            frames = Frames(v, real, videos)
+            for part, rows, block in vjp(frames, pooled, g[videos].to(torch.float64)):
+                result[videos[part], rows] = block.to(v.dtype)
+        return result, None, None, None, None
 
 
 def check_rank_parameters(C: float, epsilon: float) -> None:
@@ -84,8 +139,10 @@ def check_rank_parameters(C: float, epsilon: float) -> None:
         )
 
 
-def _check_parameters(v: Tensor, C: float, epsilon: float) -> None:
+def _check_arguments(v: Tensor, C: float, epsilon: float, gradient: str) -> None:
     check_rank_parameters(C, epsilon)
+    if gradient not in GRADIENTS:
+        raise UsageError(f"gradient={gradient!r} is unknown. Allowed: {', '.join(GRADIENTS)}.")
     if not isinstance(v, Tensor):
         raise UsageError(f"rank_pool takes a torch tensor, not {type(v).__name__}. Wrap arrays with torch.from_numpy.")
     if v.dtype not in (torch.float32, torch.float64):
@@ -96,40 +153,29 @@ def _check_parameters(v: Tensor, C: float, epsilon: float) -> None:
         )
     if 0 in v.shape:
         raise UsageError(f"Frames of shape {list(v.shape)} hold an empty video: leave videos without frames out.")
-    if v.requires_grad and torch.is_grad_enabled():
-        raise UsageError(
-            "rank_pool computes the forward value only, but its input requires a gradient. "
-            "Pass v.detach(), or call it under torch.no_grad()."
-        )
 
 
-def _check_frames(video: Tensor, name: str) -> None:
-    low, high = (float(extreme) for extreme in torch.aminmax(video))  # NaN anywhere makes both NaN
-    if not (math.isfinite(low) and math.isfinite(high)):
-        frame = int((~torch.isfinite(video)).any(dim=1).nonzero()[0])
-        raise UsageError(f"Frame {frame} of {name} holds NaN or infinite values: rank pooling needs finite features.")
-    largest = max(-low, high)
-    if largest > _LARGEST:
-        raise UsageError(f"Features of {name} reach {largest:.1e}, more than {_LARGEST:.0e}: scale them down.")
+def unusable_frames(v: Tensor, lengths: list[int]) -> UsageError:
+    """Says which frame cannot be pooled."""
+    for index, (video, length) in enumerate(zip(v, lengths, strict=True)):
+        name = f"video {index} of the batch" if len(v) > 1 else "the video"
+        finite = torch.isfinite(video[:length])
+        if not finite.all():
+            frame = int((~finite).any(dim=1).nonzero()[0])
+            return UsageError(f"Frame {frame} of {name} holds NaN or infinite values; rank pooling needs finite ones.")
+    largest = float(v.abs().nan_to_num().max())
+    return UsageError(f"Features reach {largest:.1e}, more than {LARGEST:.0e}: scale them down.")
 
 
-def _warn_if_short(solutions: list[Solution], C: float, epsilon: float) -> None:
-    short = [(solution.relative_gap, index) for index, solution in enumerate(solutions) if not solution.converged]
-    if short:
-        gap, index = max(short)
-        warnings.warn(
-            f"Rank pooling stopped at a relative duality gap of {gap:.1e} after {solutions[index].steps} Newton steps "
-            f"(video {index}, C={C:g}, epsilon={epsilon:g}; aim {CERTIFIED:.0e}). A smaller C is easier to solve.",
-            ConvergenceWarning,
-            stacklevel=3,
-        )
-
-
-def _info(solutions: list[Solution], batched: bool) -> RankPoolInfo:
-    fields = {
-        name: torch.tensor([getattr(solution, name) for solution in solutions])
-        if name in ("steps", "converged")
-        else torch.tensor([getattr(solution, name) for solution in solutions], dtype=torch.float64)
-        for name in ("objective", "relative_gap", "steps", "converged")
-    }
-    return RankPoolInfo(**(fields if batched else {name: value[0] for name, value in fields.items()}))
+def warn_if_short(relative_gap: Tensor, steps: Tensor, C: float, epsilon: float) -> None:
+    """A ConvergenceWarning if a certified gap is larger than it should be."""
+    if (relative_gap <= CERTIFIED).all():
+        return
+    worst = int(relative_gap.nan_to_num(torch.inf).argmax())
+    warnings.warn(
+        f"Rank pooling stopped at a relative duality gap of {float(relative_gap[worst]):.1e} after {int(steps[worst])} "
+        f"Newton steps (video {worst}, C={C:g}, epsilon={epsilon:g}; aim {CERTIFIED:.0e}). "
+        "A smaller C is easier to solve.",
+        ConvergenceWarning,
+        stacklevel=3,
+    )

@@ -1,0 +1,123 @@
+"""Products with the frames of videos in float64, whatever their type, without a float64 copy of all of them at once."""
+
+import math
+from collections.abc import Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor
+
+# Numbers converted to float64 at a time: they stay in the cache of a core on a CPU, and below 1 GB on a GPU.
+_CPU_BLOCK, _CUDA_BLOCK = 1 << 17, 1 << 27
+# Columns multiplied at a time, at least: with fewer, sums are read and written too often.
+_COLUMNS = 256
+# Frames per block of a Gram matrix on a CPU: smaller blocks save more of its symmetric half, but multiply slower.
+_GRAM_BLOCK = 100
+
+
+class Frames:
+    """The videos numbered ``videos`` (default: all) of a padded batch ``v [N, T', D]``: a batch ``[B, T, D]``.
+
+    v is float32 or float64. real: ``[B, T]``, 1.0 for frames that exist (default: all), 0.0 for padding, whose content
+    does not matter.
+    """
+
+    def __init__(self, v: Tensor, real: Tensor | None = None, videos: Tensor | None = None):
+        self.v = v
+        self.videos = torch.arange(len(v), device=v.device) if videos is None else videos
+        self.real = v.new_ones(*v.shape[:2], dtype=torch.float64) if real is None else real
+        self.shape = (*self.real.shape, v.shape[2])
+        self.is_full = bool(self.real.all())
+        self.room = _CPU_BLOCK if v.device.type == "cpu" else _CUDA_BLOCK
+        if math.prod(self.shape) <= self.room:  # read several times, converted once
+            self.v = self._block(slice(None), slice(0, self.shape[1]))
+            self.videos, self.is_full = torch.arange(self.shape[0], device=v.device), True
+
+    def gram(self) -> Tensor:
+        """K = V Vᵀ, ``[B, T, T]``."""
+        B, T, D = self.shape
+        result = self.v.new_empty(B, T, T, dtype=torch.float64)
+        width = D if self.v.dtype == torch.float64 else min(D, max(_COLUMNS, self.room // T))
+        for videos, _ in self.places(rows=T):
+            for start in range(0, D, width):
+                block = self._block(videos, slice(0, T), slice(start, start + width))
+                _add_gram(block, result[videos], first=start == 0)
+        return result
+
+    def feature_gram(self, kept: Tensor) -> Tensor:
+        """Σ_t v_t v_tᵀ over the frames with ``kept [B, T]``, ``[B, D, D]``."""
+        B, _, D = self.shape
+        result = self.v.new_zeros(B, D, D, dtype=torch.float64)
+        for videos, rows, block in self.blocks():
+            some = block * kept[videos, rows, None]
+            result[videos].baddbmm_(some.mT, some)
+        return result
+
+    def predict(self, u: Tensor) -> Tensor:
+        """V u, ``[B, D]`` -> ``[B, T]``."""
+        result = u.new_empty(self.shape[:2])
+        for videos, rows, block in self.blocks():
+            result[videos, rows] = (block @ u[videos, :, None])[:, :, 0]
+        return result
+
+    def combine(self, weights: Tensor) -> Tensor:
+        """Vᵀ w, ``[B, T]`` -> ``[B, D]``, or ``[B, n, T]`` -> ``[B, n, D]``."""
+        if weights.ndim == 2:
+            return self.combine(weights[:, None])[:, 0]
+        result = weights.new_zeros(*weights.shape[:2], self.shape[2])
+        for videos, rows, block in self.blocks():
+            result[videos].baddbmm_(weights[videos, :, rows], block)
+        return result
+
+    def squares(self, weights: Tensor) -> Tensor:
+        """Σ_t w_t v_t ⊙ v_t, ``[B, T]`` -> ``[B, D]``."""
+        result = weights.new_zeros(self.shape[0], self.shape[2])
+        for videos, rows, block in self.blocks():
+            result[videos] += (weights[videos, None, rows] @ block.square())[:, 0]
+        return result
+
+    def take(self, index: Tensor) -> Tensor:
+        """Frames ``index [B, m]`` of each video, ``[B, m, D]``."""
+        return self.v[self.videos[:, None], index].to(torch.float64)
+
+    def of(self, videos: Tensor) -> "Frames":
+        """The videos numbered ``videos``."""
+        return Frames(self.v, self.real[videos], self.videos[videos])
+
+    def blocks(self) -> Iterator[tuple[slice, slice, Tensor]]:
+        """Blocks ``[b, t, D]`` of successive videos and frames in float64, zero where there is no frame, with their
+        places."""
+        for videos, rows in self.places():
+            yield videos, rows, self._block(videos, rows)
+
+    def places(self, rows: int | None = None) -> Iterator[tuple[slice, slice]]:
+        """The places of those blocks: whole videos if they fit, else parts of one (of ``rows`` frames, if given)."""
+        B, T, D = self.shape
+        rows = T if self.v.dtype == torch.float64 else rows or max(1, self.room // D)
+        videos = max(1, self.room // (T * D))
+        for first in range(0, B, videos):
+            for start in range(0, T, rows):
+                yield slice(first, min(first + videos, B)), slice(start, min(start + rows, T))
+
+    def _block(self, videos: slice, rows: slice, columns: slice = slice(None)) -> Tensor:
+        chosen = self.videos[videos]
+        v = self.v[int(chosen), None] if len(chosen) == 1 else self.v[chosen]
+        block = v[:, rows, columns].to(torch.float64)
+        return block if self.is_full else torch.where(self.real[videos, rows, None] != 0, block, 0.0)
+
+
+def _add_gram(v: Tensor, out: Tensor, first: bool) -> None:
+    """out = V Vᵀ, or out += V Vᵀ, for ``v [B, T, D]``; on a CPU without most of its upper half, which is copied (torch
+    lacks BLAS's syrk, which would save it all)."""
+    scale = 0.0 if first else 1.0
+    if v.device.type != "cpu":
+        torch.baddbmm(out, v, v.mT, beta=scale, out=out)
+        return
+    T = v.shape[1]
+    parts = max(1, min(6, round(T / _GRAM_BLOCK)))
+    edges = [T * k // parts for k in range(parts + 1)]
+    for video, result in zip(v, out, strict=True):
+        for start, stop in pairwise(edges):
+            lower = result[start:stop, :stop]
+            torch.addmm(lower, video[start:stop], video[:stop].T, beta=scale, out=lower)
+            result[:start, start:stop].copy_(lower[:, :start].T)

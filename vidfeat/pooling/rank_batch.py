@@ -1,0 +1,100 @@
+"""Rank pooling of many videos of any lengths: which are solved in step, and in which space."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vidfeat.pooling.frames import Frames
+from vidfeat.pooling.rank_solver import Point, solve
+from vidfeat.pooling.rank_spaces import FeatureSpace, FrameSpace
+
+# Videos of a group may be this much shorter than its longest: padding then wastes at most a third of the matrices.
+_SHORTEST = 0.8
+# Numbers in the matrices of a group: in cache on a CPU, 1 GB on a GPU.
+_CPU_GROUP, _CUDA_GROUP = 1 << 22, 1 << 27
+
+# Inner products of features up to this size stay far from float64 overflow.
+LARGEST = 1e100
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """The solution of a group."""
+
+    u: Tensor  # [b, D], float64
+    point: Point
+    steps: Tensor  # [b]
+    space: FrameSpace | FeatureSpace
+
+
+def similar(lengths: list[int], D: int, device: torch.device) -> Iterator[list[int]]:
+    """Cut videos of D features into groups of similar lengths, each to be solved in step: their numbers."""
+    room = _CPU_GROUP if device.type == "cpu" else _CUDA_GROUP
+    left = sorted(range(len(lengths)), key=lambda i: -lengths[i])
+    while left:
+        longest = lengths[left[0]]
+        most = max(1, room // min(longest, D) ** 2)
+        size = sum(lengths[i] >= _SHORTEST * longest for i in left[:most])
+        yield left[:size]
+        left = left[size:]
+
+
+def groups(v: Tensor, lengths: list[int]) -> Iterator[tuple[Tensor, Frames]]:
+    """The groups of a padded batch ``v [B, T, D]``: the numbers of their videos, and their frames."""
+    for chosen in similar(lengths, v.shape[2], v.device):
+        videos, kept = (torch.tensor(values, device=v.device) for values in (chosen, [lengths[i] for i in chosen]))
+        real = torch.arange(int(kept[0]), device=v.device) < kept[:, None]
+        yield videos, Frames(v, real.to(torch.float64), videos)
+
+
+def pool_group(frames: Frames, C: float, epsilon: float) -> Pooled:
+    """Solve a group. FloatingPointError if frames are not finite, or too large for products of them to be."""
+    _, T, D = frames.shape
+    if T <= D:
+        space = FrameSpace.of(finite_gram(frames.gram()), frames.real, C)
+        point, steps = solve(space, epsilon)
+        return Pooled(frames.combine(point.x), point, steps, space)
+    space = FeatureSpace.of(frames, finite_gram(frames.feature_gram(frames.real)), C)
+    point, steps = solve(space, epsilon)
+    return Pooled(point.x, point, steps, space)
+
+
+def finite_gram(matrix: Tensor) -> Tensor:
+    """The Gram matrix of frames; FloatingPointError if its diagonal shows that they cannot be pooled."""
+    if not (matrix.diagonal(dim1=-2, dim2=-1).amax() <= LARGEST**2 * matrix.shape[-1]):
+        raise FloatingPointError
+    return matrix
+
+
+def exact_gradient(frames: Frames, pooled: Pooled, g: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """∂L/∂v of a group for g = ∂L/∂u ``[b, D]``, in blocks of videos and frames.
+
+        w = H⁻¹ g,   H = I + C Σ_S v_t v_tᵀ
+        ∂L/∂v_t = C (e_t w − (v_t·w) u)   for t ∈ S, 0 otherwise
+
+    In frame space w = g − V_Sᵀ q with q = (K_SS + I/C)⁻¹ V_S g, and there v_t·w = q_t / C: nothing is multiplied twice.
+    """
+    space, S = pooled.space, pooled.point.side.abs()
+    factor = space.factor(S)
+    if isinstance(space, FrameSpace):
+        q = factor.solve(frames.predict(g))
+        return _outer(frames, pooled, g - frames.combine(q), q)
+    w = factor.solve(g) / space.C
+    return _outer(frames, pooled, w, space.C * frames.predict(w) * S)
+
+
+def diagonal_gradient(frames: Frames, pooled: Pooled, g: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """As :func:`exact_gradient` with H replaced by its diagonal, I + C Σ_S diag(v_t ⊙ v_t)."""
+    S, C = pooled.point.side.abs(), pooled.space.C
+    w = g / (1.0 + C * frames.squares(S))
+    return _outer(frames, pooled, w, C * frames.predict(w) * S)
+
+
+def _outer(frames: Frames, pooled: Pooled, w: Tensor, q: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+    """C e_t w − q_t u."""
+    left = torch.stack([pooled.space.C * pooled.point.error, -q], dim=2)  # [b, t, 2]
+    right = torch.stack([w, pooled.u], dim=1)  # [b, 2, D]
+    for videos, rows in frames.places():
+        yield videos, rows, left[videos, rows] @ right[videos]

@@ -1,0 +1,125 @@
+"""The two unknowns that the rank-pooling problem can be solved in: weights of frames, or the pooled vector itself.
+
+Both offer the solver the same few operations; all tensors are float64 and carry a batch of videos.
+"""
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from vidfeat.pooling.frames import Frames
+from vidfeat.pooling.rank_factor import FeatureFactor, FrameFactor, Without, triangular_factor
+
+
+@dataclass(frozen=True)
+class FrameSpace:
+    """Unknown α [B, T], u = Vᵀα:  (K_SS + I/C) α_S = t_S − ε s_S, α = 0 off S.  K is all that is ever needed of V."""
+
+    kernel: Tensor  # K [B, T, T]; zero where there is no frame
+    real: Tensor  # 1.0 for frames that exist, 0.0 for padding [B, T]
+    C: float
+    base: Tensor | None = None  # factor of K + I/C; None: factor every set anew, carefully
+
+    @classmethod
+    def of(cls, kernel: Tensor, real: Tensor, C: float) -> "FrameSpace":
+        return cls(kernel, real, C, triangular_factor(kernel, 1.0 / C))
+
+    @property
+    def size(self) -> int:
+        return self.kernel.shape[1]
+
+    def careful(self) -> "FrameSpace":
+        """The same space with slower, more accurate solves."""
+        return replace(self, base=None)
+
+    def of_videos(self, videos: Tensor) -> "FrameSpace":
+        base = None if self.base is None else self.base[videos]
+        return replace(self, kernel=self.kernel[videos], real=self.real[videos], base=base)
+
+    def factor(self, S: Tensor) -> FrameFactor:
+        """Solver of the Newton systems of the sets S ``[B, T]`` (1 on S, else 0)."""
+        if self.base is not None:
+            without = Without.of(self.real - S)
+            if without.is_few(self.size):
+                return FrameFactor(self.base, S, without)
+        kernel = self.kernel * S[:, :, None] * S[:, None, :]
+        return FrameFactor(triangular_factor(kernel, 1.0 / self.C, careful=self.base is None), S, Without())
+
+    def minimise(self, S: Tensor, aim: Tensor) -> Tensor:
+        """The lowest point of the quadratic piece of S ``[B, T]`` (1 on S, else 0)."""
+        return self.factor(S).solve(aim)
+
+    def predict(self, alpha: Tensor) -> Tensor:
+        """V u = K α."""
+        return (self.kernel @ alpha[:, :, None])[:, :, 0]
+
+    def inner(self, x: Tensor, y: Tensor, y_fit: Tensor) -> Tensor:
+        """⟨u_x, u_y⟩ = xᵀ K y, ``[B]``."""
+        return torch.linalg.vecdot(x, y_fit)
+
+    def dual(self, alpha: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
+        """A dual point, and ½‖u − Vᵀ(dual point)‖²."""
+        if self.base is not None:
+            return alpha, torch.zeros_like(alpha[:, 0])  # α defines u
+        # Where K is singular and C huge, α is large and inaccurate in directions that do not touch u; C e is not.
+        other = self.C * error
+        return other, 0.5 * self.inner(alpha - other, alpha - other, self.predict(alpha - other))
+
+
+@dataclass(frozen=True)
+class FeatureSpace:
+    """Unknown u [B, D]:  (V_SᵀV_S + I/C) u = V_Sᵀ (t_S − ε s_S), for videos with more frames than features."""
+
+    frames: Frames
+    C: float
+    base: Tensor | None = None  # factor of VᵀV + I/C; None: factor every set anew, carefully
+
+    @classmethod
+    def of(cls, frames: Frames, gram: Tensor, C: float) -> "FeatureSpace":
+        """``gram`` is VᵀV ``[B, D, D]``."""
+        return cls(frames, C, triangular_factor(gram, 1.0 / C))
+
+    @property
+    def real(self) -> Tensor:
+        """1.0 for frames that exist, 0.0 for padding ``[B, T]``."""
+        return self.frames.real
+
+    @property
+    def size(self) -> int:
+        return self.frames.shape[2]
+
+    def careful(self) -> "FeatureSpace":
+        """The same space with slower, more accurate solves."""
+        return replace(self, base=None)
+
+    def of_videos(self, videos: Tensor) -> "FeatureSpace":
+        base = None if self.base is None else self.base[videos]
+        return replace(self, frames=self.frames.of(videos), base=base)
+
+    def factor(self, S: Tensor) -> FeatureFactor:
+        """Solver of the Newton systems of the sets S ``[B, T]`` (1 on S, else 0)."""
+        if self.base is not None:
+            without = Without.of(self.real - S)
+            if without.is_few(self.size):
+                removed = self.frames.take(without.index) * without.real[:, :, None] if without.count else None
+                return FeatureFactor(self.base, removed)
+        matrix = self.frames.feature_gram(S)
+        return FeatureFactor(triangular_factor(matrix, 1.0 / self.C, careful=self.base is None), None)
+
+    def minimise(self, S: Tensor, aim: Tensor) -> Tensor:
+        """The lowest point of the quadratic piece of S ``[B, T]`` (1 on S, else 0)."""
+        return self.factor(S).solve(self.frames.combine(aim * S))
+
+    def predict(self, u: Tensor) -> Tensor:
+        """V u."""
+        return self.frames.predict(u)
+
+    def inner(self, x: Tensor, y: Tensor, y_fit: Tensor) -> Tensor:
+        """⟨u_x, u_y⟩, ``[B]``."""
+        return torch.linalg.vecdot(x, y)
+
+    def dual(self, u: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
+        """A dual point, and ½‖u − Vᵀ(dual point)‖²."""
+        alpha = self.C * error
+        return alpha, 0.5 * (u - self.frames.combine(alpha)).square().sum(dim=1)
