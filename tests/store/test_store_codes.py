@@ -132,6 +132,61 @@ def test_wrong_files_are_refused_and_damage_is_found(tmp_path):
         codes.codes()
 
 
+def write_order_errors(path, values=(0.25, float("nan"), 1.0)):
+    with CodesWriter(path, {}) as writer:
+        for item_id, value in zip("abc", values, strict=True):
+            codes = {"C=1": np.ones(3), "C=10": np.ones(3)}
+            writer.append(item_id, codes, order_error={"C=10": value})
+    return path
+
+
+def test_order_errors_come_back_where_there_are_some(tmp_path):
+    path = write_order_errors(tmp_path / "codes.h5")
+    with open_codes(path) as codes:
+        np.testing.assert_array_equal(codes.order_error("C=10"), [0.25, np.nan, 1.0])
+        assert codes.order_error("C=10").dtype == np.float64
+        assert codes.order_error("C=1") is None
+        assert codes.codes("C=10").shape == (3, 3)
+        with pytest.raises(UsageError, match=r"no set 'x'; it has 'C=1', 'C=10'"):
+            codes.order_error("x")
+    with h5py.File(path) as h5:
+        assert h5["sets/C=10/order_error"].fletcher32
+    write(tmp_path / "without.h5")
+    with open_codes(tmp_path / "without.h5") as codes:
+        assert codes.order_error() is None
+
+
+def test_a_damaged_order_error_is_found(tmp_path):
+    path = write_order_errors(tmp_path / "codes.h5")
+    with h5py.File(path, "r+") as h5:  # HDF5 renews its own checksum, ours tells
+        h5["sets/C=10/order_error"][0] = 0.5
+    with open_codes(path) as codes:
+        codes.codes("C=10")
+        with pytest.raises(StorageError, match="the order error of set 'C=10'"):
+            codes.order_error("C=10")
+
+
+@pytest.mark.parametrize(
+    ("errors", "words"),
+    [
+        ({"C=10": 1.5}, "is 1.5; it is a share"),
+        ({"C=10": -0.1}, "is -0.1; it is a share"),
+        ({"C=10": np.inf}, "is inf; it is a share"),
+        ({"x": 0.5}, r"order error of \['x'\], but no codes"),
+        (None, r"order error of \[\], those before of \['C=10'\]"),
+        ({"C=1": 0.5, "C=10": 0.5}, r"those before of \['C=10'\]"),
+    ],
+)
+def test_order_errors_that_do_not_belong_are_refused(tmp_path, errors, words):
+    writer = CodesWriter(tmp_path / "codes.h5", {})
+    codes = {"C=1": np.ones(3), "C=10": np.ones(3)}
+    writer.append("a", codes, order_error={"C=10": 0.5})
+    with pytest.raises(ValueError, match=words):
+        writer.append("b", codes, order_error=errors)
+    assert writer.count == 1
+    writer.abandon()
+
+
 def test_small_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
     from vidfeat.store import fs
 

@@ -27,6 +27,11 @@ class CrossValidation:
     measure: str  # "accuracy" or "map"
     n_folds: int
 
+    @property
+    def score(self) -> float:
+        """That of the best C."""
+        return max(self.scores)
+
 
 def choose_C(  # noqa: N802 - C is what everybody calls it
     gram: np.ndarray,

@@ -39,6 +39,9 @@ _ENCODE = (
 )
 _SVM_TRAIN = (
     "Train one-vs-rest linear SVMs, choose C by group-aware cross-validation, test on the split.\n\n"
+    "If the file has several sets of codes (rank pooling with several values of C), that cross-validation also chooses "
+    "the set, on training items alone. RUN/sensitivity.json then has the test accuracy of every set: it is for "
+    "looking (vidfeat report sensitivity), not for choosing.\n\n"
     "Example:  vidfeat svm train codes.h5 --split split1 -o RUN"
 )
 _SVM_PREDICT = "Score other codes with a trained model.\n\nExample:  vidfeat svm predict RUN more.h5 -o predictions.csv"
@@ -72,7 +75,8 @@ def _render_extract(facts: dict[str, Any]) -> str:
 
 
 def _render_encode(facts: dict[str, Any]) -> str:
-    return f"{facts['output']}: {facts['items']} codes of {facts['dimension']} numbers from {facts['feature']}."
+    text = f"{facts['output']}: {facts['items']} codes of {facts['dimension']} numbers from {facts['feature']}"
+    return text + (f", sets {', '.join(facts['sets'])}." if len(facts["sets"]) > 1 else ".")
 
 
 def _render_svm_predict(facts: dict[str, Any]) -> str:
@@ -89,6 +93,9 @@ def render_scores(facts: dict[str, Any]) -> str:
     rows += [[f"hit@{k}", value, ""] for k, value in facts["hit"].items()]
     head = f"{facts['n_train']} training and {facts['n_test']} test items, {len(facts['classes'])} classes"
     head += f", split {facts['split']}, C = {facts['C']:g}"
+    sets = (facts.get("cross_validation") or {}).get("sets", {})
+    if sets:
+        head += f", set {facts['set']}: the best of {len(sets)} by cross-validation"
     return head + "\n" + table(rows, ["figure", "value", "95 % interval"])
 
 

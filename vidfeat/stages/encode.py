@@ -19,12 +19,13 @@ log = logging.getLogger("vidfeat")
 
 @dataclass(frozen=True)
 class EncodeSummary:
-    """What was encoded: ``dimension`` is the length of one code."""
+    """What was encoded: ``dimension`` is the length of one code of one set."""
 
     output: Path
     items: int
     dimension: int
     feature: str
+    sets: list[str]
     failures: list[Failure] = field(default_factory=list)
 
     @property
@@ -37,6 +38,7 @@ class EncodeSummary:
             "items": self.items,
             "dimension": self.dimension,
             "feature": self.feature,
+            "sets": self.sets,
             "failures": [vars(failure) for failure in self.failures],
         }
 
@@ -63,23 +65,24 @@ def run(config: EncodeConfig) -> EncodeSummary:
                 stored = features[item_id]
                 known = relabel(item_id, Annotation(stored.labels, stored.group, stored.splits))
                 try:
-                    code = encode_item(encoder, stored, feature)
-                    codes.append(item_id, {"default": code}, known.labels, known.group, known.splits)
+                    sets, order_error = encode_item(encoder, stored, feature, config)
+                    codes.append(item_id, sets, known.labels, known.group, known.splits, order_error)
                 except (ItemError, ValueError) as error:  # ValueError: a code of another length than the others
                     log.warning("%s failed: %s", item_id, error)
                     failures.append(Failure(item_id, "failed", str(error)))
                     progress.item_done("failed")
                     continue
-                dimension = len(code)
+                dimension = len(next(iter(sets.values())))
                 progress.item_done("done")
             if len(failures) == len(ids):
                 reason = f"the first reason: {failures[0].id}: {failures[0].reason}" if failures else "it has no items."
                 raise UsageError(f"No item of {config.features} could be encoded; {reason}")
             nodes = 2**config.pyramid - 1
             width = dimension // nodes
-            codes.set_blocks("default", [(node, node * width, (node + 1) * width) for node in range(nodes)])
+            for name in set_names(config):
+                codes.set_blocks(name, [(node, node * width, (node + 1) * width) for node in range(nodes)])
     write_failures(config.output, failures)
-    return EncodeSummary(config.output, len(ids) - len(failures), dimension, feature, failures)
+    return EncodeSummary(config.output, len(ids) - len(failures), dimension, feature, set_names(config), failures)
 
 
 def check_output(config: EncodeConfig) -> None:
@@ -102,37 +105,54 @@ def check_output(config: EncodeConfig) -> None:
 
 def encoding_of(config: EncodeConfig) -> dict[str, Any]:
     """The options that determine the codes, by field name; ``EncodeConfig(**…)`` takes them back."""
-    names = ("method", "C", "epsilon", "direction", "map", "no_smooth", "pyramid", "no_normalize")
-    return {name: getattr(config, name) for name in names}
+    names = ["method", "C", "epsilon", "direction", "map", "no_smooth", "pyramid", "no_normalize"]
+    if config.method == "hier-rankpool":
+        names += ["window", "window_stride", "depth"]
+    return {name: getattr(config, name) for name in names} | {
+        "C": ",".join(f"{value:.12g}" for value in config.C_values)
+    }
+
+
+def set_names(config: EncodeConfig) -> list[str]:
+    """``default``, or one set per value of C."""
+    return ["default"] if len(config.C_values) == 1 else [f"C={value:.12g}" for value in config.C_values]
 
 
 def build_encoder(config: EncodeConfig) -> Any:
-    """The estimator that the options describe."""
+    """The estimator that the options describe, for the first value of C."""
     normalize = not config.no_normalize
+    prepared = {"smooth": not config.no_smooth, "map": config.map, "direction": config.direction}
+    ranked = {"C": config.C_values[0], "epsilon": config.epsilon, **prepared}
     pools = {
         "avg": lambda: encoders.AveragePool(normalize=normalize),
         "max": lambda: encoders.MaxPool(normalize=normalize),
-        "rankpool": lambda: encoders.RankPool(
-            C=config.C,
-            epsilon=config.epsilon,
-            smooth=not config.no_smooth,
-            map=config.map,
-            normalize=normalize,
-            direction=config.direction,
+        "rankpool": lambda: encoders.RankPool(**ranked, normalize=normalize),
+        "approx-rankpool": lambda: encoders.ApproximateRankPool(**prepared, normalize=normalize),
+        "hier-rankpool": lambda: encoders.HierarchicalRankPool(
+            config.window, config.window_stride, config.depth, **ranked, normalize=normalize
         ),
     }
     pool = pools[config.method]()
     return pool if config.pyramid == 1 else encoders.TemporalPyramid(config.pyramid, pool=pool, normalize=normalize)
 
 
-def encode_item(encoder: Any, stored: Any, feature: str) -> Any:
-    """The code of one item; raises ItemError with the reason if it has none."""
+def encode_item(
+    encoder: Any, stored: Any, feature: str, config: EncodeConfig
+) -> tuple[dict[str, Any], dict[str, float] | None]:
+    """The code of one item in every set, and for rank pooling its temporal order errors.
+
+    Raises ItemError with the reason if it has none.
+    """
     if feature not in stored.names:
         raise ItemError(f"has no feature {feature!r}; it has {', '.join(stored.names)}.")
+    names = set_names(config)
     try:
-        return encoder.transform([stored[feature]])[0]
+        if config.method != "rankpool":
+            return {names[0]: encoder.transform([stored[feature]])[0]}, None
+        codes, errors = encoder.path(stored[feature], config.C_values)
     except UsageError as error:
         raise ItemError(str(error)) from error
+    return dict(zip(names, codes, strict=True)), dict(zip(names, errors, strict=True))
 
 
 def choose_feature(features: FeatureFile, wanted: str | None) -> str:

@@ -18,7 +18,10 @@ log = logging.getLogger("vidfeat")
 
 @dataclass(frozen=True)
 class LabelledCodes:
-    """Rows of one code set; all sequences have one entry per item, sorted by id. An item without a group is its own."""
+    """Rows of one code set; all sequences have one entry per item, sorted by id. An item without a group is its own.
+
+    ``order_error`` is the temporal order error of each code where the file has it, NaN for items of one frame.
+    """
 
     ids: list[str]
     codes: np.ndarray
@@ -26,6 +29,7 @@ class LabelledCodes:
     groups: list[str]
     splits: dict[str, list[str]]
     provenance: dict[str, Any]
+    order_error: np.ndarray | None = None
 
     def take(self, rows: Sequence[int]) -> "LabelledCodes":
         """The items at ``rows``."""
@@ -36,6 +40,7 @@ class LabelledCodes:
             [self.groups[i] for i in rows],
             {name: [values[i] for i in rows] for name, values in self.splits.items()},
             self.provenance,
+            None if self.order_error is None else self.order_error[list(rows)],
         )
 
 
@@ -48,6 +53,15 @@ def read_labelled(path: Path, set_name: str, manifest: Path | None) -> LabelledC
     return replace(data, groups=[group or item_id for group, item_id in zip(data.groups, data.ids, strict=True)])
 
 
+def with_set(data: LabelledCodes, path: Path, set_name: str) -> LabelledCodes:
+    """The same items with the codes of another set of their file."""
+    with open_codes(path) as stored:
+        other = _from_file(stored, set_name)
+    row_of = {item_id: row for row, item_id in enumerate(other.ids)}
+    other = other.take([row_of[item_id] for item_id in data.ids])
+    return replace(data, codes=other.codes, order_error=other.order_error)
+
+
 def merge_labels(data: LabelledCodes, rules: str | None) -> tuple[LabelledCodes, dict[str, str]]:
     """Join classes as ``--merge-labels`` says; also gives what became of each joined label."""
     if rules is None:
@@ -57,17 +71,13 @@ def merge_labels(data: LabelledCodes, rules: str | None) -> tuple[LabelledCodes,
 
 
 def _from_file(stored: CodesFile, set_name: str) -> LabelledCodes:
-    if set_name not in stored.sets:
-        raise UsageError(
-            f"{stored.path} has no set {set_name!r}; it has {', '.join(stored.sets)}. Choose one with --set."
-        )
     codes = stored.codes(set_name)
     if not np.isfinite(codes).all():
         bad = stored.ids[int(np.flatnonzero(~np.isfinite(codes).all(axis=1))[0])]
         raise UsageError(f"{stored.path}: the code of {bad!r} has NaN or infinite values. Encode it again.")
     return LabelledCodes(
         list(stored.ids), codes, [tuple(labels) for labels in stored.labels], list(stored.groups), dict(stored.splits),
-        stored.provenance,
+        stored.provenance, stored.order_error(set_name),
     )  # fmt: skip
 
 
@@ -136,15 +146,15 @@ def split_rows(data: LabelledCodes, split: str) -> tuple[list[int], list[int]]:
     return parts["train"], parts["test"]
 
 
-def labelled_only(test_part: LabelledCodes) -> LabelledCodes:
+def labelled_only(data: LabelledCodes, test_rows: Sequence[int]) -> list[int]:
     """The test items that have a label, as no other can be judged; says how many are left out."""
-    rows = [row for row, own in enumerate(test_part.labels) if own]
-    missing = len(test_part.ids) - len(rows)
+    rows = [row for row in test_rows if data.labels[row]]
+    missing = len(test_rows) - len(rows)
     if not rows:
         raise UsageError(f"None of the {missing} test items has a label; give --manifest with labels.")
     if missing:
-        log.warning("%d of %d test items have no label and are left out.", missing, len(test_part.ids))
-    return test_part.take(rows) if missing else test_part
+        log.warning("%d of %d test items have no label and are left out.", missing, len(test_rows))
+    return rows
 
 
 def training_classes(data: LabelledCodes) -> list[str]:

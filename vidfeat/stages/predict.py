@@ -14,6 +14,7 @@ from vidfeat.stages.config.encode import EncodeConfig
 from vidfeat.stages.config.extract import ExtractConfig
 from vidfeat.stages.config.files import PredictConfig
 from vidfeat.stages.failures import Failure
+from vidfeat.stages.sets import rank_pooling_C
 from vidfeat.store import open_codes, open_features
 from vidfeat.store.settings import differences, in_words
 
@@ -51,12 +52,14 @@ def run(config: PredictConfig) -> PredictSummary:
         if not extracted.kept:
             return PredictSummary([], extracted.failures)
         _check_settings(features, provenance)
-        encoded = encode.run(
-            EncodeConfig(features=features, output=codes, feature=provenance["feature"], **provenance["encode"])
-        )
+        encoding = provenance["encode"]
+        chosen = rank_pooling_C(model.meta["set"])
+        if chosen is not None:  # one of several sets: the others are not needed
+            encoding = {**encoding, "C": f"{chosen:.12g}"}
+        encoded = encode.run(EncodeConfig(features=features, output=codes, feature=provenance["feature"], **encoding))
         with open_codes(codes) as stored:
             ids, labels = list(stored.ids), model.joined(stored.labels)
-            scores = model.scores(stored.codes(model.meta["set"]))
+            scores = model.scores(stored.codes())
     if config.output is not None:
         runs.write_predictions(config.output, ids, [""] * len(ids), labels, scores, model.classes)
     predictions = [_entry(item_id, row, model.classes, config.top) for item_id, row in zip(ids, scores, strict=True)]

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,11 +72,13 @@ def check_free(folder: Path, overwrite: bool) -> None:
         )
 
 
-def write_run(folder: Path, run: LinearRun, results: dict[str, Any], predictions: Sequence[Any]) -> None:
+def write_run(
+    folder: Path, run: LinearRun, results: dict[str, Any], predictions: Sequence[Any], more: Mapping[str, Any]
+) -> None:
     """Write the folder under a private name and rename it, so that a half-written run never has its name.
 
-    ``predictions`` are the arguments of ``write_predictions`` after the path. StorageError if the disk fails; a run
-    that was there before is then still there.
+    ``predictions`` are the arguments of ``write_predictions`` after the path, ``more`` further JSON files by name.
+    StorageError if the disk fails; a run that was there before is then still there.
     """
     with fs.writing(folder):
         # Everything that is removed in the end lies in this folder, which nobody else has made or knows.
@@ -88,7 +90,8 @@ def write_run(folder: Path, run: LinearRun, results: dict[str, Any], predictions
                 write_text(new / model_file(number), linear_model_text(weights, float(bias)))
             write_json(new / "model.json", run.meta)
             write_predictions(new / "predictions.csv", *predictions)
-            write_json(new / "results.json", results)
+            for name, content in {"results.json": results, **more}.items():
+                write_json(new / name, content)
             if folder.exists():
                 fs.rename(folder, old)
             fs.rename(new, folder)

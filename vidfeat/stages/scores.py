@@ -55,12 +55,28 @@ def intervals(
     predicted = np.array(classes)[best]
     settings = {"n_resamples": n_resamples, "seed": seed}
     return {
-        "accuracy": metrics.group_bootstrap(metrics.accuracy, groups, truth, predicted, **settings),
+        "accuracy": accuracy_interval(labels, scores, classes, groups, **settings),
         "mean_per_class_accuracy": metrics.group_bootstrap(
             metrics.mean_per_class_accuracy, groups, truth, predicted, **settings
         ),
         "map": metrics.group_bootstrap(mean_ap, groups, true, scores, **settings),
     }
+
+
+def accuracy_interval(
+    labels: Sequence[tuple[str, ...]],
+    scores: np.ndarray,
+    classes: Sequence[str],
+    groups: Sequence[str],
+    *,
+    n_resamples: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """The 95 % interval of accuracy alone, which is quick: the one that :func:`intervals` gives."""
+    _, best, truth = _judged(labels, scores, classes)
+    return metrics.group_bootstrap(
+        metrics.accuracy, groups, truth, np.array(classes)[best], n_resamples=n_resamples, seed=seed
+    )
 
 
 def mean_ap(true: np.ndarray, scores: np.ndarray) -> float:

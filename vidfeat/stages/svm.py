@@ -6,16 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from vidfeat.classify.crossval import CrossValidation, choose_C
-from vidfeat.classify.labels import class_names, indicator
+from vidfeat.classify.labels import class_names
 from vidfeat.classify.splits import check_disjoint
-from vidfeat.classify.svm import LibSVC
 from vidfeat.errors import UsageError
-from vidfeat.kernels import linear_gram
-from vidfeat.progress import Progress
-from vidfeat.stages import runs, scores
+from vidfeat.stages import runs, scores, trials
 from vidfeat.stages.config.options import as_json
 from vidfeat.stages.config.svm import SvmEvalConfig, SvmPredictConfig, SvmTrainConfig
 from vidfeat.stages.labelled import (
@@ -26,7 +20,9 @@ from vidfeat.stages.labelled import (
     read_labelled,
     split_rows,
     training_classes,
+    with_set,
 )
+from vidfeat.stages.sets import sets_to_try
 from vidfeat.stages.summary import Summary
 from vidfeat.store import open_codes
 
@@ -50,112 +46,68 @@ class ScoresSummary:
 def train(config: SvmTrainConfig) -> ScoresSummary:
     """Train on the split's training part (or leave one group out), predict the test part, and write RUN.
 
-    The model that RUN keeps is trained on the training part; with ``leave_one_group_out`` on all items.
+    Of several sets of codes the one is taken that cross-validation on the training part prefers (see
+    :mod:`vidfeat.stages.trials`). The model that RUN keeps is trained on the training part; with
+    ``leave_one_group_out`` on all items.
     """
     runs.check_free(config.output, config.overwrite)
-    data, renamed = merge_labels(read_labelled(config.codes, config.set, config.manifest), config.merge_labels)
-    if config.leave_one_group_out:
-        train_part, test_part = data, data
-        classes = training_classes(data)
-        test_scores = _leave_one_group_out(data, classes, config)
-        split = LEAVE_ONE_GROUP_OUT
-    else:
-        split = choose_split(data, config.split)
-        train_rows, test_rows = split_rows(data, split)
-        train_part, test_part = data.take(train_rows), data.take(test_rows)
-        check_disjoint(train_part.ids, test_part.ids, train_part.groups, test_part.groups)
-        classes, test_part = training_classes(train_part), labelled_only(test_part)
-        _warn_of_unseen(test_part, classes)
-    model, chosen = fit(train_part, classes, linear_gram(train_part.codes), config)
-    weights, biases = model.linear_model()
-    meta = {**_meta(config, split, train_part, test_part, classes, model, chosen), "merge_labels": renamed}
-    run = runs.LinearRun(weights, biases, meta)
-    if not config.leave_one_group_out:
-        test_scores = run.scores(test_part.codes)
-    results = {
-        "split": split,
-        "n_train": len(train_part.ids),
-        "n_test": len(test_part.ids),
-        **scores.figures(test_part.labels, test_scores, classes),
-        "C": model.C,
-        "config": as_json(config),
-        "train_ids_sha256": meta["train_ids_sha256"],
-    }
-    parts = ["test"] * len(test_part.ids)
-    runs.write_run(config.output, run, results, (test_part.ids, parts, test_part.labels, test_scores, classes))
-    return ScoresSummary(results)
-
-
-def fit(
-    part: LabelledCodes, classes: list[str], gram: np.ndarray, config: SvmTrainConfig
-) -> tuple[LibSVC, CrossValidation | None]:
-    """Choose C on this part alone, if it is to be chosen, and train."""
-    y = targets(part, classes)
-    chosen = None
-    if config.C == "auto":
-        chosen = choose_C(gram, y, part.groups, n_folds=config.folds)
-        log.debug("C = %g by cross-validation: %s", chosen.C, dict(zip(chosen.grid, chosen.scores, strict=True)))
-    model = LibSVC(C=chosen.C if chosen else float(config.C))
-    return model.fit(part.codes, y, gram=gram), chosen
-
-
-def targets(part: LabelledCodes, classes: list[str]) -> np.ndarray:
-    """Class numbers ``[n]`` if every item has one label, else the indicator matrix ``[n, classes]``."""
-    matrix = indicator(part.labels, classes)
-    return matrix.argmax(axis=1) if (matrix.sum(axis=1) == 1).all() else matrix.astype(int)
-
-
-def _leave_one_group_out(data: LabelledCodes, classes: list[str], config: SvmTrainConfig) -> np.ndarray:
-    """Scores of every item by a model that never saw its group; a class that a fold lacks scores −inf in it."""
-    groups = sorted(set(data.groups))
-    if len(groups) < 2:
-        raise UsageError(
-            f"--leave-one-group-out needs two groups or more; all {len(data.ids)} items are in {groups[0]!r}. "
-            "Give --manifest with a group column."
-        )
-    gram = linear_gram(data.codes)
-    result = np.full((len(data.ids), len(classes)), -np.inf)
-    with Progress(len(groups), unit="groups") as progress:
-        for group in groups:
-            is_test = np.array([own == group for own in data.groups])
-            train_rows, test_rows = np.flatnonzero(~is_test), np.flatnonzero(is_test)
-            part = data.take(train_rows)
-            known = training_classes(part)
-            model, _ = fit(part, known, gram[np.ix_(train_rows, train_rows)], config)
-            weights, biases = model.linear_model()
-            columns = [classes.index(name) for name in known]
-            result[np.ix_(test_rows, columns)] = data.codes[test_rows].astype(np.float64) @ weights.T + biases
-            progress.item_done("done")
-    return result
-
-
-def _meta(
-    config: SvmTrainConfig,
-    split: str,
-    train_part: LabelledCodes,
-    test_part: LabelledCodes,
-    classes: list[str],
-    model: LibSVC,
-    chosen: CrossValidation | None,
-) -> dict[str, Any]:
-    return {
+    names = sets_to_try(config.codes, config.set)
+    data, renamed = merge_labels(read_labelled(config.codes, names[0], config.manifest), config.merge_labels)
+    split, task = _task(data, config)
+    found = []
+    for name in names:
+        data = data if name == names[0] else with_set(data, config.codes, name)
+        found.append(trials.try_set(name, data, task, config, one_of_several=len(names) > 1))
+    train_part, test_part = task.parts(data)
+    chosen, test_scores, sets_of_folds = trials.choose(found, test_part.groups)
+    weights, biases = chosen.model.linear_model()
+    meta = {
         "format": runs.FORMAT,
         "version": runs.VERSION,
-        "classes": classes,
-        "dimension": int(train_part.codes.shape[1]),
+        "classes": task.classes,
+        "dimension": weights.shape[1],
         "kernel": "linear",
-        "centring": {"grand_mean": model.centring_.grand_mean, "scale": model.centring_.scale},
-        "C": model.C,
-        "cross_validation": None if chosen is None else {
-            "grid": chosen.grid, "scores": chosen.scores, "measure": chosen.measure, "folds": chosen.n_folds,
-        },
-        "set": config.set,
+        "centring": {"grand_mean": chosen.model.centring_.grand_mean, "scale": chosen.model.centring_.scale},
+        "C": chosen.model.C,
+        "cross_validation": trials.validation_facts(found, chosen, sets_of_folds),
+        "set": chosen.set,
         "split": split,
         "train_ids": train_part.ids,
         "train_ids_sha256": hashlib.sha256("\n".join(train_part.ids).encode()).hexdigest(),
         "test_groups": test_part.groups,
         "provenance": train_part.provenance,
-    }  # fmt: skip
+        "merge_labels": renamed,
+    }
+    results = {
+        "split": split,
+        "n_train": len(train_part.ids),
+        "n_test": len(test_part.ids),
+        **scores.figures(test_part.labels, test_scores, task.classes),
+        **{name: meta[name] for name in ("set", "C", "cross_validation")},
+        "config": as_json(config),
+        "train_ids_sha256": meta["train_ids_sha256"],
+    }
+    parts = ["test"] * len(test_part.ids)
+    predictions = (test_part.ids, parts, test_part.labels, test_scores, task.classes)
+    more = {}
+    if len(names) > 1:
+        more["sensitivity.json"] = trials.sensitivity(found, chosen, split, test_part, task.classes)
+    runs.write_run(config.output, runs.LinearRun(weights, biases, meta), results, predictions, more)
+    return ScoresSummary(results)
+
+
+def _task(data: LabelledCodes, config: SvmTrainConfig) -> tuple[str, trials.Task]:
+    """The name of the split, and who trains and is tested in it."""
+    if config.leave_one_group_out:
+        rows = list(range(len(data.ids)))
+        return LEAVE_ONE_GROUP_OUT, trials.Task(rows, rows, training_classes(data), True)
+    split = choose_split(data, config.split)
+    train_rows, test_rows = split_rows(data, split)
+    train_part, test_part = data.take(train_rows), data.take(test_rows)
+    check_disjoint(train_part.ids, test_part.ids, train_part.groups, test_part.groups)
+    classes, test_rows = training_classes(train_part), labelled_only(data, test_rows)
+    _warn_of_unseen(test_part, classes)
+    return split, trials.Task(train_rows, test_rows, classes, False)
 
 
 def _warn_of_unseen(test_part: LabelledCodes, classes: list[str]) -> None:

@@ -23,6 +23,7 @@ _HOMES = {
     "import_features": "importing",
     "export_features": "exporting",
     "settings_differences": "settings",
+    "write_bytes": "run",
     "write_json": "run",
     "write_text": "run",
     "write_csv": "run",

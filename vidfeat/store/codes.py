@@ -2,10 +2,13 @@
 
 /                      attrs: format="vidfeat-codes", version=1, provenance (JSON), done=true (last)
 /sets/<set>/codes      [N, D] float32, attr crc32; attrs of the group: blocks [[node, start, stop], ...]
+/sets/<set>/order_error   [N] float64, attr crc32, only where known: share of frame pairs that the code puts in the
+                       wrong order, 0…1; NaN for an item of one frame
 /ids (sorted), /labels, /groups, /splits/<name>     [N] UTF-8 text of fixed length; several labels joined by |
 """
 
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,6 +46,7 @@ class CodesWriter:
                 fs.unlink(temporary)
         self._file = output.OutputFile(temporary)
         self._sets: dict[str, tuple[RowBuffer, h5py.Dataset]] = {}
+        self._order_error: dict[str, list[float]] = {}
         self._ids: list[str] = []
         self._labels: list[str] = []
         self._groups: list[str] = []
@@ -62,8 +66,11 @@ class CodesWriter:
         labels: Sequence[str] = (),
         group: str = "",
         splits: Mapping[str, str] | None = None,
+        order_error: Mapping[str, float] | None = None,
     ) -> None:
         """Add one item with its code [D] in every set. Ids come in sorted order, as feature files give them.
+
+        ``order_error`` (set -> number in 0…1 or NaN): which sets have it, the first item decides for all.
 
         ValueError: another order, other sets or lengths than before, or a value that is not finite.
         """
@@ -72,7 +79,11 @@ class CodesWriter:
             raise ValueError(f"ids must come sorted and once: {item_id!r} after {self._ids[-1]!r}")
         rows = {name: np.asarray(code, dtype=np.float32) for name, code in codes.items()}
         self._check(item_id, rows)
+        errors = {name: float(value) for name, value in (order_error or {}).items()}
+        self._check_order_error(item_id, rows, errors)
         self._guarded(lambda: self._append(rows))
+        for name, value in errors.items():
+            self._order_error.setdefault(name, []).append(value)
         self._ids.append(item_id)
         self._labels.append("|".join(labels))
         self._groups.append(group)
@@ -126,6 +137,17 @@ class CodesWriter:
                 width = self._sets[name][0].row_shape[0]
                 raise ValueError(f"the code {name!r} of {item_id!r} has length {len(code)}, those before have {width}")
 
+    def _check_order_error(self, item_id: str, rows: Mapping[str, Any], errors: Mapping[str, float]) -> None:
+        if unknown := sorted(errors.keys() - rows.keys()):
+            raise ValueError(f"item {item_id!r} has an order error of {unknown}, but no codes of that name")
+        if self._ids and errors.keys() != self._order_error.keys():
+            raise ValueError(
+                f"item {item_id!r} has an order error of {sorted(errors)}, those before of {sorted(self._order_error)}"
+            )
+        for name, value in errors.items():
+            if not (0 <= value <= 1 or math.isnan(value)):
+                raise ValueError(f"the order error of {item_id!r} in {name!r} is {value}; it is a share, 0…1 or NaN")
+
     def _append(self, rows: Mapping[str, np.ndarray]) -> None:
         for name, code in rows.items():
             if name not in self._sets:
@@ -145,6 +167,10 @@ class CodesWriter:
             append_blocks(dataset, buffer.take(rest=True), dataset.shape[0])
             attributes.write_attrs(dataset, {layout.CRC32: buffer.crc32})
         h5.require_group("sets")
+        for name, errors in self._order_error.items():
+            column = np.array(errors, dtype=np.float64)
+            dataset = h5["sets"][name].create_dataset("order_error", data=column, chunks=column.shape, fletcher32=True)
+            attributes.write_attrs(dataset, {layout.CRC32: zlib.crc32(column)})
         for name, texts in (("ids", self._ids), ("labels", self._labels), ("groups", self._groups)):
             _write_texts(h5, name, texts)
         splits = h5.create_group("splits")
@@ -194,15 +220,25 @@ class CodesFile:
 
     def codes(self, name: str = "default") -> np.ndarray:
         """The codes [N, D] float32 of one set. UsageError if there is no such set; StorageError if damaged."""
+        return self._column(name, "codes", "the codes")
+
+    def order_error(self, name: str = "default") -> np.ndarray | None:
+        """Temporal order error [N] float64 of one set (see above), or None if the file does not have it.
+
+        UsageError if there is no such set; StorageError if damaged.
+        """
+        return self._column(name, "order_error", "the order error") if "order_error" in self._set(name) else None
+
+    def _column(self, name: str, column: str, said: str) -> np.ndarray:
         group = self._set(name)
         try:
-            codes, expected = group["codes"][()], attributes.read_attr(group["codes"], layout.CRC32)
+            values, expected = group[column][()], attributes.read_attr(group[column], layout.CRC32)
         except layout.H5_ERRORS as error:
-            raise output.unreadable(self.path, f"the codes of set {name!r}", error) from error
-        if zlib.crc32(codes) != expected:
-            reason = ValueError("they do not have the bytes that were written")
-            raise output.unreadable(self.path, f"the codes of set {name!r}", reason)
-        return codes
+            raise output.unreadable(self.path, f"{said} of set {name!r}", error) from error
+        if zlib.crc32(values) != expected:
+            reason = ValueError("the bytes are not those that were written")
+            raise output.unreadable(self.path, f"{said} of set {name!r}", reason)
+        return values
 
     def blocks(self, name: str = "default") -> list[tuple[int, int, int]]:
         """(node, start, stop) of each pyramid node among the columns; empty for codes without a pyramid."""

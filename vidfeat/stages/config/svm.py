@@ -18,9 +18,15 @@ class SvmTrainConfig:
     leave_one_group_out: bool = option(
         False, "Instead of a split: predict every group (e.g. recording) with a model trained on the others."
     )
-    set: str = option("default", "Set of codes inside the file.")
+    set: str = option(
+        "auto",
+        "Set of codes inside the file, e.g. C=0.1 of rank pooling. auto = the only one; of several, the best in the "
+        "cross-validation that also chooses the SVM's C; equally good: the one with the smallest value of C.",
+    )
     C: str = option(
-        "auto", "Weight of the errors; auto = group-aware cross-validation on the training part over 2^-5 … 2^15."
+        "auto",
+        "SVM: weight of the errors; auto = group-aware cross-validation on the training part over 2^-5 … 2^15, the "
+        "smallest of equally good ones.",
     )
     folds: int = option(5, "Folds of that cross-validation.")
     merge_labels: str | None = option(
