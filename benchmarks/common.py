@@ -1,5 +1,6 @@
 """What every benchmark records: machine, versions, commit; medians of paired runs; one JSON file per script."""
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -22,8 +23,9 @@ def data_dir() -> Path:
     return Path(os.environ.get("VIDFEAT_DATA", ROOT.parent / "shared" / "data"))
 
 
+@functools.cache
 def machine() -> dict[str, Any]:
-    """CPU, its flags, cores, GPU, versions and commit."""
+    """CPU, its flags, cores, GPU, versions and commit (as of the first call: results change the working tree)."""
     import torch
 
     info = Path("/proc/cpuinfo")

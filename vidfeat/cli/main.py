@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vidfeat import __version__, interrupt
-from vidfeat.cli import data, pipeline
+from vidfeat.cli import data, pipeline, report
 from vidfeat.errors import UsageError
 
 app = typer.Typer(
@@ -41,6 +41,7 @@ def _root(
 
 pipeline.register(app)
 data.register(app)
+report.register(app)
 
 
 def main() -> None:

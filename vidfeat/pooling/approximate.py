@@ -2,8 +2,8 @@
 
     u = Σ_t a_t x_t,    a_t = 2(T − t + 1) − (T + 1)(h_T − h_{t−1}),    h_n = Σ_{i≤n} 1/i,  h_0 = 0,    t = 1…T
 
-It is the first step of gradient descent, from 0, on the ranking of the running means m_t = (1/t) Σ_{τ≤t} x_τ, and so
-the same as Σ_t (2t − T − 1) m_t. Of raw RGB frames it is the *dynamic image*.
+It is, up to a factor, the first step of gradient descent from 0 on the pairwise hinge loss that ranks the running means
+m_t = (1/t) Σ_{τ≤t} x_τ, and so the same as Σ_t (2t − T − 1) m_t. Of raw RGB frames it is the *dynamic image*.
 
 Source: H. Bilen, B. Fernando, E. Gavves, A. Vedaldi, S. Gould, *Dynamic Image Networks for Action Recognition*, 2016.
 """

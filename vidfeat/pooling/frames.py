@@ -7,10 +7,10 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-# Numbers converted to float64 at a time: they stay in the cache of a core on a CPU, and below 1 GB on a GPU.
-_CPU_BLOCK, _CUDA_BLOCK = 1 << 17, 1 << 27
-# Columns multiplied at a time, at least: with fewer, sums are read and written too often.
-_COLUMNS = 256
+# Numbers converted to float64 at a time, and numbers of a video that is still converted whole. Small enough on a CPU
+# that memory is recycled instead of fetched anew from the system, which costs more than the conversion.
+_BLOCK = {"cpu": 1 << 20, "cuda": 1 << 27}
+_WHOLE = {"cpu": 1 << 23, "cuda": 1 << 27}
 # Frames per block of a Gram matrix on a CPU: smaller blocks save more of its symmetric half, but multiply slower.
 _GRAM_BLOCK = 100
 
@@ -28,8 +28,9 @@ class Frames:
         self.real = v.new_ones(*v.shape[:2], dtype=torch.float64) if real is None else real
         self.shape = (*self.real.shape, v.shape[2])
         self.is_full = bool(self.real.all())
-        self.room = _CPU_BLOCK if v.device.type == "cpu" else _CUDA_BLOCK
-        if math.prod(self.shape) <= self.room:  # read several times, converted once
+        self.block, self.whole = _BLOCK[v.device.type], _WHOLE[v.device.type]
+        # Frames are read several times, and converted once if they are not too many.
+        if math.prod(self.shape) <= (self.whole if self.shape[0] == 1 else self.block):
             self.v = self._block(slice(None), slice(0, self.shape[1]))
             self.videos, self.is_full = torch.arange(self.shape[0], device=v.device), True
 
@@ -37,7 +38,7 @@ class Frames:
         """K = V Vᵀ, ``[B, T, T]``."""
         B, T, D = self.shape
         result = self.v.new_empty(B, T, T, dtype=torch.float64)
-        width = D if self.v.dtype == torch.float64 else min(D, max(_COLUMNS, self.room // T))
+        width = D if self._fits else max(1, self.block // T)
         for videos, _ in self.places(rows=T):
             for start in range(0, D, width):
                 block = self._block(videos, slice(0, T), slice(start, start + width))
@@ -93,11 +94,16 @@ class Frames:
     def places(self, rows: int | None = None) -> Iterator[tuple[slice, slice]]:
         """The places of those blocks: whole videos if they fit, else parts of one (of ``rows`` frames, if given)."""
         B, T, D = self.shape
-        rows = T if self.v.dtype == torch.float64 else rows or max(1, self.room // D)
-        videos = max(1, self.room // (T * D))
+        rows = rows or (T if self._fits else max(1, self.block // D))
+        videos = max(1, self.block // (T * D))
         for first in range(0, B, videos):
             for start in range(0, T, rows):
                 yield slice(first, min(first + videos, B)), slice(start, min(start + rows, T))
+
+    @property
+    def _fits(self) -> bool:
+        """Whether a video can be had in float64 at once."""
+        return self.v.dtype == torch.float64 or self.shape[1] * self.shape[2] <= self.whole
 
     def _block(self, videos: slice, rows: slice, columns: slice = slice(None)) -> Tensor:
         chosen = self.videos[videos]

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,7 +23,7 @@ class ConvergenceWarning(UserWarning):
 
 @dataclass(frozen=True)
 class RankPoolInfo:
-    """How a solve went; tensors of shape [] for one video, [B] for a batch, on the device of the frames."""
+    """How a solve went; tensors of shape [] for one video, [B] for a batch, on the CPU but for ``active``."""
 
     objective: Tensor  # f(u), float64
     relative_gap: Tensor  # certified (f(u) − f(u*)) / f(u) is at most this, float64
@@ -81,11 +82,13 @@ def rank_pool(
         return (pooled[0], one) if return_info else pooled[0]
     B, T, _ = v.shape
     kept = [T] * B if lengths is None else check_lengths(lengths, v.shape, v.device).tolist()
-    u, objective, relative_gap, steps, residual = _RankPool.apply(v, kept, float(C), float(epsilon), gradient)
+    u, residual, objective, relative_gap, steps = _RankPool.apply(v, kept, float(C), float(epsilon), gradient)
     warn_if_short(relative_gap, steps, C, epsilon)
     if not return_info:
         return u
-    return u, RankPoolInfo(objective, relative_gap, steps, relative_gap <= CERTIFIED, residual.abs() > epsilon)
+    gaps = torch.tensor(relative_gap, dtype=torch.float64)
+    values = torch.tensor(objective, dtype=torch.float64)
+    return u, RankPoolInfo(values, gaps, torch.tensor(steps), gaps <= CERTIFIED, residual.abs() > epsilon)
 
 
 class _RankPool(torch.autograd.Function):
@@ -93,8 +96,7 @@ class _RankPool(torch.autograd.Function):
     def forward(ctx, v: Tensor, lengths: list[int], C: float, epsilon: float, gradient: str):
         B, T, D = v.shape
         u = v.new_empty(B, D)
-        figures = [v.new_empty(B, dtype=torch.float64) for _ in range(2)]
-        steps = torch.empty(B, dtype=torch.int64, device=v.device)
+        figures = {}  # per video
         residual = v.new_zeros(B, T, dtype=torch.float64)
         solved = []
         for videos, frames in groups(v, lengths):
@@ -103,16 +105,16 @@ class _RankPool(torch.autograd.Function):
             except FloatingPointError:
                 raise unusable_frames(v, lengths) from None
             u[videos] = pooled.u.to(v.dtype)
-            figures[0][videos] = pooled.point.objective
-            figures[1][videos] = pooled.point.relative_gap
-            steps[videos] = pooled.steps
+            rows = zip(pooled.point.objective, pooled.point.relative_gap, pooled.steps, strict=True)
+            figures.update(zip(videos.tolist(), rows, strict=True))
             residual[videos, : pooled.point.residual.shape[1]] = pooled.point.residual
             if v.requires_grad:
                 solved.append((videos, frames.real, pooled))
         ctx.save_for_backward(v)
         ctx.solved, ctx.gradient = solved, gradient
-        ctx.mark_non_differentiable(*figures, steps, residual)
-        return u, *figures, steps, residual
+        objective, relative_gap, steps = zip(*(figures[video] for video in range(B)), strict=True)
+        ctx.mark_non_differentiable(residual)
+        return u, residual, objective, relative_gap, steps
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -167,15 +169,15 @@ def unusable_frames(v: Tensor, lengths: list[int]) -> UsageError:
     return UsageError(f"Features reach {largest:.1e}, more than {LARGEST:.0e}: scale them down.")
 
 
-def warn_if_short(relative_gap: Tensor, steps: Tensor, C: float, epsilon: float) -> None:
-    """A ConvergenceWarning if a certified gap is larger than it should be."""
-    if (relative_gap <= CERTIFIED).all():
+def warn_if_short(relative_gap: Sequence[float], steps: Sequence[int], C: float, epsilon: float) -> None:
+    """A ConvergenceWarning if a certified gap is larger than it should be, or NaN."""
+    short = [video for video, gap in enumerate(relative_gap) if not gap <= CERTIFIED]
+    if not short:
         return
-    worst = int(relative_gap.nan_to_num(torch.inf).argmax())
+    worst = max(short, key=lambda video: math.inf if math.isnan(relative_gap[video]) else relative_gap[video])
     warnings.warn(
-        f"Rank pooling stopped at a relative duality gap of {float(relative_gap[worst]):.1e} after {int(steps[worst])} "
-        f"Newton steps (video {worst}, C={C:g}, epsilon={epsilon:g}; aim {CERTIFIED:.0e}). "
-        "A smaller C is easier to solve.",
+        f"Rank pooling stopped at a relative duality gap of {relative_gap[worst]:.1e} after {steps[worst]} Newton "
+        f"steps (video {worst}, C={C:g}, epsilon={epsilon:g}; aim {CERTIFIED:.0e}). A smaller C is easier to solve.",
         ConvergenceWarning,
         stacklevel=3,
     )

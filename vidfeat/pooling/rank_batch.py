@@ -25,7 +25,7 @@ class Pooled:
 
     u: Tensor  # [b, D], float64
     point: Point
-    steps: Tensor  # [b]
+    steps: list[int]  # [b]
     space: FrameSpace | FeatureSpace
 
 

@@ -11,6 +11,7 @@ f is piecewise quadratic, so Newton's method that never lets f rise ends after f
 as they lower f, else the exact minimum along the step. Undamped Newton can cycle.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -30,86 +31,84 @@ _PATIENCE = 10
 
 @dataclass(frozen=True)
 class Point:
-    """Iterates of a batch, with their certificates."""
+    """Iterates of a batch, with their certificates; what decides the next step is at hand as Python numbers."""
 
     x: Tensor  # unknown of the space [B, …]
-    dual: Tensor  # α [B, T]
     residual: Tensor  # t − u·v_t [B, T], 0 where there is no frame
     error: Tensor  # e_t [B, T]: the part of the residual outside the tube, with its sign
-    objective: Tensor  # f(u) [B]
-    relative_gap: Tensor  # (f(u) − D(α)) / f(u) [B], 0 when f(u) = 0
+    side: Tensor  # s_t on S, 0 off S [B, T]
+    objective: list[float]  # f(u) [B]
+    relative_gap: list[float]  # (f(u) − D(α)) / f(u) [B], 0 when f(u) = 0
 
-    @property
-    def side(self) -> Tensor:
-        """s_t on S, 0 off S."""
-        return self.error.sign()
+    def of_videos(self, videos: list[int]) -> "Point":
+        index = _numbers(videos, self.x)
+        tensors = (tensor[index] for tensor in (self.x, self.residual, self.error, self.side))
+        return Point(*tensors, *([values[i] for i in videos] for values in (self.objective, self.relative_gap)))
 
-    def of_videos(self, videos: Tensor) -> "Point":
-        return Point(*(tensor[videos] for tensor in vars(self).values()))
-
-    def replaced(self, videos: Tensor, other: "Point") -> "Point":
+    def replaced(self, videos: list[int], other: "Point") -> "Point":
         """This point with the videos numbered ``videos`` from ``other``."""
         if len(videos) == len(self.objective):
             return other
-        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Point(*(mine.index_copy(0, videos, theirs) for mine, theirs in pairs))
+        index, merged = _numbers(videos, self.x), []
+        for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True):
+            if isinstance(mine, Tensor):
+                merged.append(mine.index_copy(0, index, theirs))
+            else:
+                new = dict(zip(videos, theirs, strict=True))
+                merged.append([new.get(i, value) for i, value in enumerate(mine)])
+        return Point(*merged)
 
 
 def solve(
     space: FrameSpace | FeatureSpace, epsilon: float, start: Tensor | None = None, max_steps: int = MAX_STEPS
-) -> tuple[Point, Tensor]:
+) -> tuple[Point, list[int]]:
     """Solve the problems of all videos of ``space``, from ``start`` (default 0): the points, and Newton steps [B]."""
     target = torch.arange(1, space.real.shape[1] + 1, dtype=torch.float64, device=space.real.device) * space.real
     x = target.new_zeros(len(target), space.size) if start is None else start
-    point = _certify(space, x, space.predict(x), target, epsilon)
-    point, steps = _descend(space, point, target, epsilon, max_steps)
-    doubtful = _numbers([i for i, gap in enumerate(point.relative_gap.tolist()) if gap > _SUSPICIOUS], target)
-    if len(doubtful) and max_steps:
-        slow = space.of_videos(doubtful).careful()
-        careful, more = _descend(slow, point.of_videos(doubtful), target[doubtful], epsilon, max_steps)
+    fit = torch.zeros_like(target) if start is None else space.predict(x)
+    point, steps = _descend(space, _certify(space, x, fit, target, epsilon), target, epsilon, max_steps)
+    doubtful = [video for video, gap in enumerate(point.relative_gap) if gap > _SUSPICIOUS]
+    if doubtful and max_steps:
+        slow, goal = space.of_videos(_numbers(doubtful, target)).careful(), target[_numbers(doubtful, target)]
+        careful, more = _descend(slow, point.of_videos(doubtful), goal, epsilon, max_steps)
         point = point.replaced(doubtful, careful)
-        steps[doubtful] += more
+        for video, number in zip(doubtful, more, strict=True):
+            steps[video] += number
     return point, steps
 
 
-def _descend(space, point: Point, target: Tensor, epsilon: float, max_steps: int) -> tuple[Point, Tensor]:
+def _descend(space, point: Point, target: Tensor, epsilon: float, max_steps: int) -> tuple[Point, list[int]]:
     """Newton's method for all videos in step; those that are done leave the batch when they are the half of it."""
-    best, count = point, len(target)
-    smallest, objective = point.relative_gap.tolist(), point.objective.tolist()
-    going = [gap > _ROUNDING for gap in smallest]
-    steps, idle = [0] * count, [0] * count
-    todo = list(range(count))  # the video of each row
+    best = point
+    steps, idle = [0] * len(target), [0] * len(target)
+    todo = list(range(len(target)))  # the video of each row
+    going = [gap > _ROUNDING for gap in point.relative_gap]
     for _ in range(max_steps):
         if sum(going) * 2 <= len(todo) and not all(going):
             rows = [row for row, is_going in enumerate(going) if is_going]
-            keep = _numbers(rows, target)
-            todo, going, objective = [todo[row] for row in rows], [True] * len(rows), [objective[row] for row in rows]
-            space, point, target = space.of_videos(keep), point.of_videos(keep), target[keep]
+            todo, going, index = [todo[row] for row in rows], [True] * len(rows), _numbers(rows, target)
+            space, point, target = space.of_videos(index), point.of_videos(rows), target[index]
         if not todo:
             break
-        side = point.side
-        newton = space.minimise(side.abs(), torch.add(target, side, alpha=-epsilon))
+        newton = space.minimise(point.side.abs(), torch.add(target, point.side, alpha=-epsilon))
         new = _certify(space, newton, space.predict(newton), target, epsilon)
         # Where the sides repeat, the minimiser of this quadratic piece lies on it: the optimum, up to rounding.
-        values, gaps, changes = torch.stack(
-            [new.objective, new.relative_gap, (new.side - side).abs().sum(dim=1)]
-        ).tolist()
-        rising = [row for row in range(len(todo)) if changes[row] and not values[row] < objective[row]]
+        repeated = (new.side == point.side).all(dim=1).tolist()
+        rising = [row for row in range(len(todo)) if not (repeated[row] or new.objective[row] < point.objective[row])]
         if rising:
-            new = _shortened(space, point, new, _numbers(rising, target), target, epsilon)
-            values, gaps = new.objective.tolist(), new.relative_gap.tolist()
-        closer = [row for row, video in enumerate(todo) if going[row] and gaps[row] < smallest[video]]
+            new = _shortened(space, point, new, rising, target, epsilon)
+        closer = [row for row, video in enumerate(todo) if new.relative_gap[row] < best.relative_gap[video]]
         if closer:
-            part = new if len(closer) == len(todo) else new.of_videos(_numbers(closer, target))
-            best = best.replaced(_numbers([todo[row] for row in closer], target), part)
+            best = best.replaced(
+                [todo[row] for row in closer], new if len(closer) == len(todo) else new.of_videos(closer)
+            )
         for row, video in enumerate(todo):
             if going[row]:
-                lower = values[row] < objective[row] * (1 - _ROUNDING) or gaps[row] < smallest[video]
+                lower = row in closer or new.objective[row] < point.objective[row] * (1 - _ROUNDING)
                 steps[video], idle[video] = steps[video] + 1, 0 if lower else idle[video] + 1
-                smallest[video] = min(smallest[video], gaps[row])
-                going[row] = bool(changes[row]) and gaps[row] > _ROUNDING and idle[video] < _PATIENCE
-        point, objective = new, values
-    return best, _numbers(steps, target)
+                going[row] = not repeated[row] and new.relative_gap[row] > _ROUNDING and idle[video] < _PATIENCE
+        point = new
+    return best, steps
 
 
 def _numbers(values: list[int], like: Tensor) -> Tensor:
@@ -126,15 +125,23 @@ def _certify(space, x: Tensor, fit: Tensor, target: Tensor, epsilon: float) -> P
     error = residual - tube
     dual, distance = space.dual(x, error)
     apart = torch.add(error, dual, alpha=-1.0 / space.C)
-    gap = distance + torch.linalg.vecdot(apart, apart) * (0.5 * space.C)
-    gap = gap + (epsilon * dual.abs() - dual * tube).sum(dim=1)
-    objective = 0.5 * space.inner(x, x, fit) + 0.5 * space.C * torch.linalg.vecdot(error, error)
-    return Point(x, dual, residual, error, objective, torch.where(gap > 0, gap / objective, 0.0))
+    dots = [space.inner(x, x, fit), _dot(error, error), _dot(apart, apart), _dot(dual, dual.sign() * epsilon - tube)]
+    dots = torch.stack(dots if distance is None else [*dots, distance]).T.tolist()
+    objective = [0.5 * norm + 0.5 * space.C * loss for norm, loss, *_ in dots]
+    gaps = [0.5 * space.C * apart + tube + sum(distance) for _, _, apart, tube, *distance in dots]
+    relative = [gap / value if gap > 0 else 0.0 if gap <= 0 else math.nan
+                for gap, value in zip(gaps, objective, strict=True)]  # fmt: skip
+    return Point(x, residual, error, error.sign(), objective, relative)
 
 
-def _shortened(space, here: Point, newton: Point, rising: Tensor, target: Tensor, epsilon: float) -> Point:
+def _dot(x: Tensor, y: Tensor) -> Tensor:
+    return torch.linalg.vecdot(x, y)
+
+
+def _shortened(space, here: Point, newton: Point, rising: list[int], target: Tensor, epsilon: float) -> Point:
     """The Newton points, with those of the videos ``rising`` replaced by the lowest points on their rays."""
-    part, here, there, goal = space.of_videos(rising), here.of_videos(rising), newton.of_videos(rising), target[rising]
+    index = _numbers(rising, target)
+    part, here, there, goal = space.of_videos(index), here.of_videos(rising), newton.of_videos(rising), target[index]
     move, move_fit = there.x - here.x, here.residual - there.residual
     size = _exact_step(part, here, move, move_fit, epsilon)[:, None]
     lowest = _certify(part, here.x + size * move, goal - here.residual + size * move_fit, goal, epsilon)

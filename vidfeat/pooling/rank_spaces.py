@@ -58,10 +58,10 @@ class FrameSpace:
         """⟨u_x, u_y⟩ = xᵀ K y, ``[B]``."""
         return torch.linalg.vecdot(x, y_fit)
 
-    def dual(self, alpha: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
-        """A dual point, and ½‖u − Vᵀ(dual point)‖²."""
+    def dual(self, alpha: Tensor, error: Tensor) -> tuple[Tensor, Tensor | None]:
+        """A dual point, and ½‖u − Vᵀ(dual point)‖² ``[B]``; None for 0."""
         if self.base is not None:
-            return alpha, torch.zeros_like(alpha[:, 0])  # α defines u
+            return alpha, None  # α defines u
         # Where K is singular and C huge, α is large and inaccurate in directions that do not touch u; C e is not.
         other = self.C * error
         return other, 0.5 * self.inner(alpha - other, alpha - other, self.predict(alpha - other))
@@ -120,6 +120,6 @@ class FeatureSpace:
         return torch.linalg.vecdot(x, y)
 
     def dual(self, u: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
-        """A dual point, and ½‖u − Vᵀ(dual point)‖²."""
+        """A dual point, and ½‖u − Vᵀ(dual point)‖² ``[B]``."""
         alpha = self.C * error
         return alpha, 0.5 * (u - self.frames.combine(alpha)).square().sum(dim=1)

@@ -201,7 +201,7 @@ def _path(space_of: Callable[[float], FrameSpace | FeatureSpace], C: Sequence[fl
 def _solved(u: Tensor, points: list[Point], real: Tensor) -> _Solved:
     target = torch.arange(1, real.shape[1] + 1, dtype=torch.float64, device=real.device) * real
     scores = torch.stack([target - point.residual for point in points])
-    return _Solved(u, scores, torch.stack([point.relative_gap for point in points]))
+    return _Solved(u, scores, torch.tensor([point.relative_gap for point in points], dtype=torch.float64))
 
 
 def _outer(factors: Tensor) -> Tensor:

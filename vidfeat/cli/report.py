@@ -1,0 +1,53 @@
+"""Commands that draw: report."""
+
+from typing import Any
+
+import typer
+
+from vidfeat.cli.command import add_command
+from vidfeat.cli.console import table
+from vidfeat.stages.config.report import DynamicImageConfig
+from vidfeat.stages.config.sensitivity import SensitivityConfig
+
+
+def register(app: typer.Typer) -> None:
+    report = typer.Typer(name="report", no_args_is_help=True, help="Pictures and plots of videos and results.")
+    add_command(
+        report, "sensitivity", SensitivityConfig, "sensitivity", render=_render_sensitivity, help=_SENSITIVITY,
+        group="report",
+    )  # fmt: skip
+    add_command(
+        report, "dynamic-image", DynamicImageConfig, "dynamic_image", render=_render_dynamic_image, help=_DYNAMIC_IMAGE,
+        group="report",
+    )  # fmt: skip
+    app.add_typer(report)
+
+
+_SENSITIVITY = (
+    "Plot accuracy and temporal order error over the C of rank pooling, for runs whose codes have several sets.\n\n"
+    "Cross-validation alone chooses C; the test accuracy of the other values is for looking only.\n\n"
+    "Example:  vidfeat report sensitivity RUN -o C.png"
+)
+_DYNAMIC_IMAGE = (
+    "Show the motion of a video in one still picture, its dynamic image: approximate rank pooling of the frames "
+    "(Bilen et al., Dynamic Image Networks for Action Recognition, 2016).\n\n"
+    "The smallest value becomes 0, the largest 255; what stands still has one shade of grey. Exit code 1 means that "
+    "some items failed; OUTPUT.failures.csv says why, the others are kept.\n\n"
+    "Example:  vidfeat report dynamic-image walk.mp4 -o walk.png --window 50 --hop 25"
+)
+
+
+def _render_sensitivity(facts: dict[str, Any]) -> str:
+    rows = []
+    for run in facts["runs"]:
+        C = run["chosen C"]
+        rows.append([run["run"], run["values of C"], "none" if C is None else f"{C:g}"])
+    return f"{facts['output']}:\n" + table(rows, ["run", "values of C", "chosen C"])
+
+
+def _render_dynamic_image(facts: dict[str, Any]) -> str:
+    counts = ", ".join(f"{facts[state]} {state}" for state in ("done", "truncated", "empty", "failed") if facts[state])
+    text = f"{facts['output']}: {counts}; {facts['frames']} frames in {facts['seconds']:.1f} s."
+    if facts["failures"]:
+        text += f"\nReasons of the {len(facts['failures'])} without a picture: {facts['output']}.failures.csv"
+    return text

@@ -1,0 +1,1 @@
+"""Pictures and plots of results; no metric is computed here."""

@@ -1,0 +1,224 @@
+"""``vidfeat report dynamic-image``: every video as one still picture of its motion (or one for each window).
+
+Source: H. Bilen, B. Fernando, E. Gavves, A. Vedaldi, S. Gould, *Dynamic Image Networks for Action Recognition*, 2016.
+"""
+
+import logging
+import queue
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vidfeat import interrupt
+from vidfeat.datasets.items import Item
+from vidfeat.datasets.listing import list_items
+from vidfeat.errors import ItemError, UsageError
+from vidfeat.media.sampling import Sampling
+from vidfeat.media.transforms import Geometry
+from vidfeat.progress import Progress
+from vidfeat.report.dynamic_image import DynamicImages, contact_sheet, png
+from vidfeat.stages import runs
+from vidfeat.stages.config.report import DynamicImageConfig
+from vidfeat.stages.decoding import CHUNK_FRAMES, Chunk, DecodeOptions, Decoders, item_source
+from vidfeat.stages.devices import cores_per_device
+from vidfeat.stages.events import Failed, Finished
+from vidfeat.stages.failures import Failure, write_failures
+from vidfeat.stages.recorder import KEPT
+from vidfeat.stages.request import ignored_files
+from vidfeat.stages.summary import Summary
+from vidfeat.store import fs, write_bytes
+from vidfeat.store.exporting import safe_name
+
+log = logging.getLogger("vidfeat")
+
+# One thread adds up frames about as fast as they are decoded; every decoder more is a video more in memory.
+MAX_DECODERS = 4
+
+
+def run(config: DynamicImageConfig) -> Summary:
+    """Write one PNG for every item that can be read.
+
+    UsageError before any work for bad input; StorageError if a picture cannot be written. Pictures already written
+    stay in both cases and after a signal.
+    """
+    started = time.monotonic()
+    sampling = Sampling(config.fps, config.num_frames, config.stride, config.max_seconds)
+    options = DecodeOptions(sampling, geometry_of(config), timeout=config.timeout)
+    listing = list_items(config.inputs)
+    places = places_of(config, listing.items)
+    log.info("%d items.%s", len(places), ignored_files(listing))
+    workers = min(len(places), cores_per_device(["cpu"]), MAX_DECODERS)
+    with (
+        interrupt.deferred(),
+        Progress(len(places)) as progress,
+        _one_thread(),
+        Decoders(item_source(listing.items), options, workers, workers * CHUNK_FRAMES) as decoders,
+    ):
+        painter = _Painter(places, config.window, config.hop or config.window, progress)
+        try:
+            for entry in _entries(decoders):
+                painter(entry)
+        finally:
+            write_failures(config.output, painter.failures)
+    return Summary(
+        {
+            "output": str(config.output),
+            "items": len(places),
+            **{state: painter.states[state] for state in ("done", "truncated", "empty", "failed")},
+            "frames": painter.frames,
+            "seconds": round(time.monotonic() - started, 3),
+            "pictures": sorted(painter.pictures, key=lambda entry: entry["id"]),
+            "failures": [vars(failure) for failure in painter.failures],
+        },
+        exit_code=1 if painter.failures else 0,
+    )
+
+
+def geometry_of(config: DynamicImageConfig) -> Geometry:
+    """How frames are resized."""
+    width, height = config.sides
+    if height is not None:
+        return _Stretch("keep", shorter_side=None, size=None, sides=(height, width))
+    return Geometry("keep", shorter_side=width, size=None)
+
+
+@dataclass(frozen=True)
+class _Stretch(Geometry):
+    """Every frame at exactly ``sides`` (height, width), whatever its own shape."""
+
+    sides: tuple[int, int] = (0, 0)
+
+    def _target(self, height: int, width: int) -> tuple[int, int]:
+        return self.sides
+
+
+def places_of(config: DynamicImageConfig, items: Sequence[Item]) -> dict[str, Path]:
+    """Item id -> the PNG to write; UsageError unless all of them can be written without harm to the sources."""
+    output = config.output
+    runs.check_place(output)
+    if output.suffix.lower() == ".png":
+        if len(items) != 1:
+            raise UsageError(
+                f"--output {output} is one picture, but there are {len(items)} items. Name a folder; it gets a picture "
+                "of each."
+            )
+        if output.is_dir():
+            raise UsageError(f"The output {output} is a folder; give the name of a picture, such as motion.png.")
+        places = {items[0].id: output}
+    else:
+        if output.exists() and not output.is_dir():
+            raise UsageError(f"The output {output} is a file. End it in .png for one picture, or name a folder.")
+        places = {item.id: _place(output, item.id) for item in items}
+    for folder in config.inputs:
+        if folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"The output {output} lies in the input folder {folder}, so the next run would take its pictures for "
+                "input. Choose a place outside of it."
+            )
+    taken = {item.path.resolve() for item in items} & {place.resolve() for place in places.values()}
+    if taken:
+        raise UsageError(f"The picture {min(taken)} would replace its own source. Choose another output.")
+    return places
+
+
+def _place(folder: Path, item_id: str) -> Path:
+    """``FOLDER/ID.png``, with what is not safe in file names written as %XX."""
+    *folders, last = (safe_name(component) for component in item_id.split("/"))
+    return folder.joinpath(*folders, last + ".png")
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Torch on one thread: decoding has the other cores, and pieces this small gain nothing from more."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _entries(decoders: Decoders) -> Iterator[Chunk | Finished | Failed]:
+    while True:
+        interrupt.check()
+        try:
+            entry = decoders.get(timeout=0.2)
+        except queue.Empty:
+            continue
+        if entry is None:
+            return
+        yield entry
+
+
+class _Painter:
+    """Takes what the decoders give, and writes the picture of every item that has ended well."""
+
+    def __init__(self, places: Mapping[str, Path], window: int | None, hop: int | None, progress: Progress) -> None:
+        self._places, self._window, self._hop, self._progress = places, window, hop, progress
+        self._open: dict[str, DynamicImages] = {}
+        self._lost: set[str] = set()
+        self.frames = 0
+        self.states: Counter[str] = Counter()
+        self.failures: list[Failure] = []
+        self.pictures: list[dict[str, Any]] = []
+
+    def __call__(self, entry: Chunk | Finished | Failed) -> None:
+        if entry.item_id in self._lost:
+            return  # what was already under way when the item failed
+        try:
+            match entry:
+                case Chunk():
+                    self._add(entry)
+                case Finished():
+                    self._finish(entry)
+                case Failed():
+                    self._fail(entry.item_id, "failed", entry.reason)
+        except ItemError as error:
+            self._fail(entry.item_id, "failed", str(error))
+
+    def _add(self, chunk: Chunk) -> None:
+        windows = self._open.setdefault(chunk.item_id, DynamicImages(self._window, self._hop))
+        for seconds, pixels in zip(chunk.times, chunk.pixels, strict=True):
+            windows.add(seconds, pixels.movedim(0, -1))
+        self.frames += len(chunk.frames)
+        self._progress.add_frames(len(chunk.frames))
+
+    def _finish(self, end: Finished) -> None:
+        windows = self._open.pop(end.item_id, None)
+        if end.state not in KEPT or windows is None:
+            self._fail(end.item_id, end.state, end.reason)
+            return
+        if end.state == "truncated":
+            log.warning("%s is truncated and kept: %s", end.item_id, end.reason)
+        if windows.count == 1:
+            log.warning("%s has one frame, and so no motion: its dynamic image is plain grey.", end.item_id)
+        place, dynamic = self._places[end.item_id], windows.finish()
+        with fs.writing(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(place, png(contact_sheet([image.picture for image in dynamic])))
+        self.pictures.append(
+            {
+                "id": end.item_id,
+                "picture": str(place),
+                "frames": windows.count,
+                "windows": [[round(image.first, 6), round(image.last, 6)] for image in dynamic],
+            }
+        )
+        self._count(end.state)
+
+    def _fail(self, item_id: str, state: str, reason: str) -> None:
+        self._lost.add(item_id)
+        self._open.pop(item_id, None)
+        log.warning("%s %s: %s", item_id, state, reason)
+        self.failures.append(Failure(item_id, state, reason))
+        self._count(state)
+
+    def _count(self, state: str) -> None:
+        self.states[state] += 1
+        self._progress.item_done(state)
