@@ -92,6 +92,19 @@ def test_warns_when_the_gap_is_not_reached(monkeypatch):
     assert not info.converged
 
 
+@pytest.mark.parametrize("shape", [(60, 90), (90, 12)])
+@pytest.mark.parametrize(("C", "epsilon"), SETTINGS)
+def test_torch_arrays_of_a_gpu_take_the_same_way(shape, C, epsilon, monkeypatch):
+    """On a CPU the solver works on NumPy arrays; here it is made to keep tensors, as it does on a GPU."""
+    batch = torch.stack([torch.from_numpy(video(*shape, "walk", seed=seed)) for seed in range(3)])
+    lengths = [shape[0], shape[0] // 2, 3]
+    expected, info = rank_pool(batch, C, epsilon, lengths, return_info=True)
+    monkeypatch.setattr("vidfeat.pooling.rank_solver._array", lambda tensor: tensor)
+    pooled, own = rank_pool(batch, C, epsilon, lengths, return_info=True)
+    assert torch.equal(own.steps, info.steps)
+    np.testing.assert_allclose(pooled, expected, rtol=FLOAT32, atol=FLOAT32 * float(expected.abs().max()))
+
+
 UNDAMPED_CYCLES = {
     "tall": [[-3, 0], [2, -2], [-2, -2]],
     "wide": [[-3, 0, 0], [2, -2, 0], [-2, -2, 0]],

@@ -7,10 +7,11 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-# Numbers converted to float64 at a time, and numbers of a video that is still converted whole. Small enough on a CPU
-# that memory is recycled instead of fetched anew from the system, which costs more than the conversion.
+# Numbers converted to float64 at a time, and numbers of a video that is still converted whole.
 _BLOCK = {"cpu": 1 << 20, "cuda": 1 << 27}
 _WHOLE = {"cpu": 1 << 23, "cuda": 1 << 27}
+# Numbers of a product that stay in the cache of a core until they are converted.
+_PRODUCT = 1 << 17
 # Frames per block of a Gram matrix on a CPU: smaller blocks save more of its symmetric half, but multiply slower.
 _GRAM_BLOCK = 100
 
@@ -29,10 +30,11 @@ class Frames:
         self.shape = (*self.real.shape, v.shape[2])
         self.is_full = bool(self.real.all())
         self.block, self.whole = _BLOCK[v.device.type], _WHOLE[v.device.type]
+        self.memory = None
         # Frames are read several times, and converted once if they are not too many.
         if math.prod(self.shape) <= (self.whole if self.shape[0] == 1 else self.block):
             self.v = self._block(slice(None), slice(0, self.shape[1]))
-            self.videos, self.is_full = torch.arange(self.shape[0], device=v.device), True
+            self.videos, self.is_full, self.memory = torch.arange(self.shape[0], device=v.device), True, None
 
     def gram(self) -> Tensor:
         """K = V Vᵀ, ``[B, T, T]``."""
@@ -87,7 +89,7 @@ class Frames:
 
     def blocks(self) -> Iterator[tuple[slice, slice, Tensor]]:
         """Blocks ``[b, t, D]`` of successive videos and frames in float64, zero where there is no frame, with their
-        places."""
+        places. A block is overwritten by the next."""
         for videos, rows in self.places():
             yield videos, rows, self._block(videos, rows)
 
@@ -107,9 +109,16 @@ class Frames:
 
     def _block(self, videos: slice, rows: slice, columns: slice = slice(None)) -> Tensor:
         chosen = self.videos[videos]
-        v = self.v[int(chosen), None] if len(chosen) == 1 else self.v[chosen]
-        block = v[:, rows, columns].to(torch.float64)
+        block = (self.v[int(chosen), None] if len(chosen) == 1 else self.v[chosen])[:, rows, columns]
+        if block.dtype != torch.float64:
+            block = self._room(block.shape).copy_(block)
         return block if self.is_full else torch.where(self.real[videos, rows, None] != 0, block, 0.0)
+
+    def _room(self, shape: torch.Size) -> Tensor:
+        """Float64 memory for one block; it is used again for the next, as new memory costs more than its conversion."""
+        if self.memory is None or self.memory.numel() < shape.numel():
+            self.memory = self.v.new_empty(shape.numel(), dtype=torch.float64)
+        return self.memory[: shape.numel()].view(shape)
 
 
 def _add_gram(v: Tensor, out: Tensor, first: bool) -> None:
@@ -127,3 +136,14 @@ def _add_gram(v: Tensor, out: Tensor, first: bool) -> None:
             lower = result[start:stop, :stop]
             torch.addmm(lower, video[start:stop], video[:stop].T, beta=scale, out=lower)
             result[:start, start:stop].copy_(lower[:, :start].T)
+
+
+def put_product(left: Tensor, right: Tensor, out: Tensor) -> None:
+    """out = left · right on a CPU, for float64 ``left [T, n]``, ``right [n, D]`` and ``out [T, D]`` of any type, block
+    by block: the float64 product is never written to memory as a whole."""
+    if out.dtype == torch.float64:
+        out.copy_(left @ right)
+        return
+    step = max(1, _PRODUCT // right.shape[1])
+    for start in range(0, len(out), step):
+        out[start : start + step] = left[start : start + step] @ right

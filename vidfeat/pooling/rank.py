@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vidfeat.errors import UsageError
-from vidfeat.pooling.frames import Frames
+from vidfeat.pooling.frames import Frames, put_product
 from vidfeat.pooling.lengths import check_lengths
 from vidfeat.pooling.rank_batch import LARGEST, diagonal_gradient, exact_gradient, groups, pool_group
 from vidfeat.pooling.rank_solver import CERTIFIED
@@ -123,9 +123,12 @@ class _RankPool(torch.autograd.Function):
         vjp = exact_gradient if ctx.gradient == "exact" else diagonal_gradient
         result = torch.zeros_like(v)
         for videos, real, pooled in ctx.solved:
-            frames = Frames(v, real, videos)
-            for part, rows, block in vjp(frames, pooled, g[videos].to(torch.float64)):
-                result[videos[part], rows] = block.to(v.dtype)
+            left, right = vjp(Frames(v, real, videos), pooled, g[videos].to(torch.float64))
+            if v.device.type != "cpu":
+                result[videos, : left.shape[1]] = (left @ right).to(v.dtype)
+                continue
+            for video, rows, vectors in zip(videos.tolist(), left, right, strict=True):
+                put_product(rows, vectors, result[video, : len(rows)])
         return result, None, None, None, None
 
 

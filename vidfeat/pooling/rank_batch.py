@@ -68,8 +68,8 @@ def finite_gram(matrix: Tensor) -> Tensor:
     return matrix
 
 
-def exact_gradient(frames: Frames, pooled: Pooled, g: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
-    """∂L/∂v of a group for g = ∂L/∂u ``[b, D]``, in blocks of videos and frames.
+def exact_gradient(frames: Frames, pooled: Pooled, g: Tensor) -> tuple[Tensor, Tensor]:
+    """∂L/∂v of a group for g = ∂L/∂u ``[b, D]``, as factors ``[b, t, 2]`` and ``[b, 2, D]`` of a matrix of rank two.
 
         w = H⁻¹ g,   H = I + C Σ_S v_t v_tᵀ
         ∂L/∂v_t = C (e_t w − (v_t·w) u)   for t ∈ S, 0 otherwise
@@ -80,21 +80,19 @@ def exact_gradient(frames: Frames, pooled: Pooled, g: Tensor) -> Iterator[tuple[
     factor = space.factor(S)
     if isinstance(space, FrameSpace):
         q = factor.solve(frames.predict(g))
-        return _outer(frames, pooled, g - frames.combine(q), q)
+        return _factors(pooled, g - frames.combine(q), q)
     w = factor.solve(g) / space.C
-    return _outer(frames, pooled, w, space.C * frames.predict(w) * S)
+    return _factors(pooled, w, space.C * frames.predict(w) * S)
 
 
-def diagonal_gradient(frames: Frames, pooled: Pooled, g: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+def diagonal_gradient(frames: Frames, pooled: Pooled, g: Tensor) -> tuple[Tensor, Tensor]:
     """As :func:`exact_gradient` with H replaced by its diagonal, I + C Σ_S diag(v_t ⊙ v_t)."""
     S, C = pooled.point.side.abs(), pooled.space.C
     w = g / (1.0 + C * frames.squares(S))
-    return _outer(frames, pooled, w, C * frames.predict(w) * S)
+    return _factors(pooled, w, C * frames.predict(w) * S)
 
 
-def _outer(frames: Frames, pooled: Pooled, w: Tensor, q: Tensor) -> Iterator[tuple[slice, slice, Tensor]]:
+def _factors(pooled: Pooled, w: Tensor, q: Tensor) -> tuple[Tensor, Tensor]:
     """C e_t w − q_t u."""
-    left = torch.stack([pooled.space.C * pooled.point.error, -q], dim=2)  # [b, t, 2]
-    right = torch.stack([w, pooled.u], dim=1)  # [b, 2, D]
-    for videos, rows in frames.places():
-        yield videos, rows, left[videos, rows] @ right[videos]
+    left = torch.stack([pooled.space.C * pooled.point.error, -q], dim=2)
+    return left, torch.stack([w, pooled.u], dim=1)

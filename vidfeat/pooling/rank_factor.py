@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 # Taking out more frames than this share costs more than another factor.
-_SHARE = 8
+_SHARE = 3
 
 
 def triangular_factor(matrix: Tensor, shift: float, careful: bool = False) -> Tensor:
@@ -80,7 +80,7 @@ class FrameFactor:
     def solve(self, right: Tensor) -> Tensor:
         """a ``[B, T]`` of b ``[B, T]``; a = M⁻¹(b + Eμ) with the μ that makes a vanish on the columns of E."""
         if self.columns is None:
-            return torch.cholesky_solve((right * self.S)[..., None], self.base)[..., 0]
+            return torch.cholesky_solve((right * self.S)[..., None], self.base)[..., 0] * self.S
         half = lower_solve(self.base, right * self.S)
         pull = torch.cholesky_solve(self.columns.mT @ half[..., None], self.inner)
         return upper_solve(self.base, half - (self.columns @ pull)[..., 0]) * self.S

@@ -9,11 +9,16 @@ optimum is u = Σ_t α_t v_t with α = C e, and α maximises the dual
 
 f is piecewise quadratic, so Newton's method that never lets f rise ends after finitely many steps: full steps as long
 as they lower f, else the exact minimum along the step. Undamped Newton can cycle.
+
+Matrices are the spaces' business (rank_spaces.py). The short vectors of frames here are NumPy arrays on a CPU, where
+NumPy's operations on them cost a quarter of torch's, and torch tensors on a GPU; what follows is written for both.
 """
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,79 +34,89 @@ MAX_STEPS = 500
 _PATIENCE = 10
 
 
+Array = Any  # np.ndarray or Tensor
+
+
 @dataclass(frozen=True)
 class Point:
     """Iterates of a batch, with their certificates; what decides the next step is at hand as Python numbers."""
 
-    x: Tensor  # unknown of the space [B, …]
-    residual: Tensor  # t − u·v_t [B, T], 0 where there is no frame
-    error: Tensor  # e_t [B, T]: the part of the residual outside the tube, with its sign
-    side: Tensor  # s_t on S, 0 off S [B, T]
+    x: Array  # unknown of the space [B, …]
+    residual: Array  # t − u·v_t [B, T], 0 where there is no frame
+    error: Array  # e_t [B, T]: the part of the residual outside the tube, with its sign
+    side: Array  # s_t on S, 0 off S [B, T]
     objective: list[float]  # f(u) [B]
     relative_gap: list[float]  # (f(u) − D(α)) / f(u) [B], 0 when f(u) = 0
 
+    @property
+    def arrays(self) -> tuple[Array, ...]:
+        return self.x, self.residual, self.error, self.side
+
     def of_videos(self, videos: list[int]) -> "Point":
-        index = _numbers(videos, self.x)
-        tensors = (tensor[index] for tensor in (self.x, self.residual, self.error, self.side))
-        return Point(*tensors, *([values[i] for i in videos] for values in (self.objective, self.relative_gap)))
+        if len(videos) == len(self.objective):
+            return self
+        figures = ([values[i] for i in videos] for values in (self.objective, self.relative_gap))
+        return Point(*(array[videos] for array in self.arrays), *figures)
 
     def replaced(self, videos: list[int], other: "Point") -> "Point":
         """This point with the videos numbered ``videos`` from ``other``."""
         if len(videos) == len(self.objective):
             return other
-        index, merged = _numbers(videos, self.x), []
-        for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True):
-            if isinstance(mine, Tensor):
-                merged.append(mine.index_copy(0, index, theirs))
-            else:
-                new = dict(zip(videos, theirs, strict=True))
-                merged.append([new.get(i, value) for i, value in enumerate(mine)])
+        merged = [_copy(array) for array in self.arrays] + [self.objective.copy(), self.relative_gap.copy()]
+        for mine, theirs in zip(merged[:4], other.arrays, strict=True):
+            mine[videos] = theirs
+        for row, video in enumerate(videos):
+            merged[4][video], merged[5][video] = other.objective[row], other.relative_gap[row]
         return Point(*merged)
 
 
 def solve(
     space: FrameSpace | FeatureSpace, epsilon: float, start: Tensor | None = None, max_steps: int = MAX_STEPS
 ) -> tuple[Point, list[int]]:
-    """Solve the problems of all videos of ``space``, from ``start`` (default 0): the points, and Newton steps [B]."""
-    target = torch.arange(1, space.real.shape[1] + 1, dtype=torch.float64, device=space.real.device) * space.real
-    x = target.new_zeros(len(target), space.size) if start is None else start
-    fit = torch.zeros_like(target) if start is None else space.predict(x)
-    point, steps = _descend(space, _certify(space, x, fit, target, epsilon), target, epsilon, max_steps)
+    """Solve the problems of all videos of ``space``, from ``start`` (default 0): the points, and Newton steps [B].
+
+    The arrays of the points are tensors.
+    """
+    count = torch.arange(1, space.real.shape[1] + 1, dtype=torch.float64, device=space.real.device)
+    target = _array(count * space.real)
+    if start is None:
+        begin = _origin(space, target, epsilon)
+    else:
+        begin = _certify(space, _array(start), _array(space.predict(start)), target, epsilon)
+    point, steps = _descend(space, begin, target, epsilon, max_steps)
     doubtful = [video for video, gap in enumerate(point.relative_gap) if gap > _SUSPICIOUS]
     if doubtful and max_steps:
-        slow, goal = space.of_videos(_numbers(doubtful, target)).careful(), target[_numbers(doubtful, target)]
-        careful, more = _descend(slow, point.of_videos(doubtful), goal, epsilon, max_steps)
+        slow = space.of_videos(doubtful).careful()
+        careful, more = _descend(slow, point.of_videos(doubtful), target[doubtful], epsilon, max_steps)
         point = point.replaced(doubtful, careful)
         for video, number in zip(doubtful, more, strict=True):
             steps[video] += number
-    return point, steps
+    return Point(*map(_tensor, point.arrays), point.objective, point.relative_gap), steps
 
 
-def _descend(space, point: Point, target: Tensor, epsilon: float, max_steps: int) -> tuple[Point, list[int]]:
+def _descend(space, point: Point, target: Array, epsilon: float, max_steps: int) -> tuple[Point, list[int]]:
     """Newton's method for all videos in step; those that are done leave the batch when they are the half of it."""
     best = point
     steps, idle = [0] * len(target), [0] * len(target)
     todo = list(range(len(target)))  # the video of each row
     going = [gap > _ROUNDING for gap in point.relative_gap]
     for _ in range(max_steps):
-        if sum(going) * 2 <= len(todo) and not all(going):
-            rows = [row for row, is_going in enumerate(going) if is_going]
-            todo, going, index = [todo[row] for row in rows], [True] * len(rows), _numbers(rows, target)
-            space, point, target = space.of_videos(index), point.of_videos(rows), target[index]
-        if not todo:
+        if not any(going):
             break
-        newton = space.minimise(point.side.abs(), torch.add(target, point.side, alpha=-epsilon))
-        new = _certify(space, newton, space.predict(newton), target, epsilon)
+        if sum(going) * 2 <= len(todo):
+            rows = [row for row, is_going in enumerate(going) if is_going]
+            todo, going = [todo[row] for row in rows], [True] * len(rows)
+            space, point, target = space.of_videos(rows), point.of_videos(rows), target[rows]
+        newton = space.minimise(_tensor(abs(point.side)), _tensor(target - epsilon * point.side))
+        new = _certify(space, _array(newton), _array(space.predict(newton)), target, epsilon)
         # Where the sides repeat, the minimiser of this quadratic piece lies on it: the optimum, up to rounding.
-        repeated = (new.side == point.side).all(dim=1).tolist()
+        repeated = (new.side == point.side).all(axis=1).tolist()
         rising = [row for row in range(len(todo)) if not (repeated[row] or new.objective[row] < point.objective[row])]
         if rising:
             new = _shortened(space, point, new, rising, target, epsilon)
         closer = [row for row, video in enumerate(todo) if new.relative_gap[row] < best.relative_gap[video]]
         if closer:
-            best = best.replaced(
-                [todo[row] for row in closer], new if len(closer) == len(todo) else new.of_videos(closer)
-            )
+            best = best.replaced([todo[row] for row in closer], new.of_videos(closer))
         for row, video in enumerate(todo):
             if going[row]:
                 lower = row in closer or new.objective[row] < point.objective[row] * (1 - _ROUNDING)
@@ -111,65 +126,91 @@ def _descend(space, point: Point, target: Tensor, epsilon: float, max_steps: int
     return best, steps
 
 
-def _numbers(values: list[int], like: Tensor) -> Tensor:
-    return torch.tensor(values, dtype=torch.int64, device=like.device)
+def _origin(space, target: Array, epsilon: float) -> Point:
+    """The point u = 0, α = 0, where all of f is gap."""
+    xp = _namespace(target)
+    error = xp.where(target > epsilon, target - epsilon, 0.0)
+    objective = (0.5 * space.C * xp.linalg.vecdot(error, error)).tolist()
+    x = _array(space.real.new_zeros(len(target), space.size))
+    return Point(x, target, error, xp.sign(error), objective, [1.0 if value > 0 else 0.0 for value in objective])
 
 
-def _certify(space, x: Tensor, fit: Tensor, target: Tensor, epsilon: float) -> Point:
+def _certify(space, x: Array, fit: Array, target: Array, epsilon: float) -> Point:
     """f(u) and the duality gap, written as a sum of terms that are each ≥ 0, so that nothing cancels:
 
     f(u) − D(α) = ½‖u − Vᵀα‖² + Σ_t (C/2)(e_t − α_t/C)² + Σ_t (ε|α_t| − α_t clip(r_t, −ε, ε)).
     """
+    xp, C = _namespace(x), space.C
     residual = target - fit
-    tube = residual.clamp(-epsilon, epsilon)
+    tube = xp.clip(residual, -epsilon, epsilon)
     error = residual - tube
-    dual, distance = space.dual(x, error)
-    apart = torch.add(error, dual, alpha=-1.0 / space.C)
-    dots = [space.inner(x, x, fit), _dot(error, error), _dot(apart, apart), _dot(dual, dual.sign() * epsilon - tube)]
-    dots = torch.stack(dots if distance is None else [*dots, distance]).T.tolist()
-    objective = [0.5 * norm + 0.5 * space.C * loss for norm, loss, *_ in dots]
-    gaps = [0.5 * space.C * apart + tube + sum(distance) for _, _, apart, tube, *distance in dots]
-    relative = [gap / value if gap > 0 else 0.0 if gap <= 0 else math.nan
-                for gap, value in zip(gaps, objective, strict=True)]  # fmt: skip
-    return Point(x, residual, error, error.sign(), objective, relative)
+    norm, loss = (xp.linalg.vecdot(*pair).tolist() for pair in (space.inner(x, x, fit), (error, error)))
+    objective = [0.5 * a + 0.5 * C * b for a, b in zip(norm, loss, strict=True)]
+    gaps = []
+    if space.defines_dual:  # the point α itself: the first term is zero
+        apart = error - x / C
+        inside = xp.linalg.vecdot(x, epsilon * xp.sign(x) - tube).tolist()
+        gaps.append([0.5 * C * a + b for a, b in zip(xp.linalg.vecdot(apart, apart).tolist(), inside, strict=True)])
+    if space.is_careful:  # the point α = C e: the other two are zero
+        gaps.append(space.distance(_tensor(x), _tensor(C * error)).tolist())
+    relative = [_share(min(options), value) for *options, value in zip(*gaps, objective, strict=True)]
+    return Point(x, residual, error, xp.sign(error), objective, relative)
 
 
-def _dot(x: Tensor, y: Tensor) -> Tensor:
-    return torch.linalg.vecdot(x, y)
+def _share(gap: float, objective: float) -> float:
+    if gap <= 0:  # by rounding
+        return 0.0
+    return gap / objective if objective > 0 else math.nan
 
 
-def _shortened(space, here: Point, newton: Point, rising: list[int], target: Tensor, epsilon: float) -> Point:
+def _shortened(space, here: Point, newton: Point, rising: list[int], target: Array, epsilon: float) -> Point:
     """The Newton points, with those of the videos ``rising`` replaced by the lowest points on their rays."""
-    index = _numbers(rising, target)
-    part, here, there, goal = space.of_videos(index), here.of_videos(rising), newton.of_videos(rising), target[index]
+    part, goal, here, there = space.of_videos(rising), target[rising], here.of_videos(rising), newton.of_videos(rising)
     move, move_fit = there.x - here.x, here.residual - there.residual
     size = _exact_step(part, here, move, move_fit, epsilon)[:, None]
     lowest = _certify(part, here.x + size * move, goal - here.residual + size * move_fit, goal, epsilon)
     return newton.replaced(rising, lowest)
 
 
-def _exact_step(space, here: Point, move: Tensor, move_fit: Tensor, epsilon: float) -> Tensor:
+def _exact_step(space, here: Point, move: Array, move_fit: Array, epsilon: float) -> Array:
     """The step size λ ≥ 0 ``[B]`` that minimises φ(λ) = f(u + λΔ).
 
     φ'(λ) = ⟨u, Δ⟩ + λ‖Δ‖² + C Σ_t e_t(λ) Δr_t rises piecewise linearly; frame t enters the tube and leaves it again at
     the λ where r_t + λ Δr_t = ∓ε. Sorting those 2T places gives φ' at each of them by one running sum.
     """
-    slope = space.inner(here.x, move, move_fit) - space.C * (here.error * move_fit).sum(dim=1)  # φ'(0)
-    shift = -move_fit
-    toward, speed = here.residual * shift.sign(), shift.abs()
-    never = torch.where(speed > 0, 0.0, torch.inf)  # frames that do not move bend nothing
-    enter, leave = (-epsilon - toward) / speed + never, (epsilon - toward) / speed + never
-    bend = space.C * shift.square()
+    xp, dot = _namespace(move), _namespace(move).linalg.vecdot
+    slope = dot(*space.inner(here.x, move, move_fit)) - space.C * dot(here.error, move_fit)  # φ'(0)
+    toward, speed = -here.residual * xp.sign(move_fit), abs(move_fit)
+    whole = xp.where(speed > 0, speed, 1.0)
+    # A frame that does not move bends nothing, wherever its places are.
+    enter, leave = (-epsilon - toward) / whole, (epsilon - toward) / whole
+    bend = space.C * speed * speed
     outside = (enter > 0) | (leave <= 0)
-    curvature = space.inner(move, move, move_fit) + (bend * outside).sum(dim=1)
-    places, order = torch.cat([enter, leave], dim=1).nan_to_num(torch.inf, torch.inf, 0.0).sort(dim=1)
-    bends = torch.cat([-bend, bend], dim=1).gather(1, order) * ((places > 0) & places.isfinite())
-    places = places.clamp(min=0.0)
-    start = torch.cat([places.new_zeros(len(places), 1), places], dim=1)
-    curvatures = curvature[:, None] + torch.cat([bends.new_zeros(len(bends), 1), bends.cumsum(dim=1)], dim=1)
-    lengths = start.diff(dim=1).nan_to_num(torch.inf)
-    rises = torch.cat([slope[:, None], curvatures[:, :-1] * lengths], dim=1).cumsum(dim=1)
-    last = ((rises <= 0).sum(dim=1) - 1)[:, None]  # the piece on which φ' crosses zero starts here
-    first = last.clamp(min=0)
-    size = start.gather(1, first) - rises.gather(1, first) / curvatures.gather(1, first)
-    return torch.where(last < 0, 0.0, size)[:, 0]
+    curvature = dot(*space.inner(move, move, move_fit)) + (bend * outside).sum(axis=1)
+    places = xp.concatenate([enter, leave], axis=1)
+    order, row = xp.argsort(places, axis=1), xp.arange(len(places), device=places.device)[:, None]
+    places, bends = places[row, order], xp.concatenate([-bend, bend], axis=1)[row, order]
+    bends, places = bends * (places > 0), xp.where(places > 0, places, 0.0)
+    start = xp.concatenate([places[:, :1] * 0.0, places], axis=1)
+    curvatures = curvature[:, None] + xp.concatenate([bends[:, :1] * 0.0, bends.cumsum(axis=1)], axis=1)
+    rises = xp.concatenate([slope[:, None], curvatures[:, :-1] * (start[:, 1:] - start[:, :-1])], axis=1).cumsum(axis=1)
+    last = (rises <= 0).sum(axis=1)[:, None] - 1  # the piece on which φ' crosses zero starts here
+    first = xp.where(last > 0, last, 0)
+    size = start[row, first] - rises[row, first] / curvatures[row, first]
+    return xp.where(last < 0, 0.0, size)[:, 0]
+
+
+def _namespace(array: Array) -> Any:
+    return torch if isinstance(array, Tensor) else np
+
+
+def _array(tensor: Tensor) -> Array:
+    return tensor.numpy() if tensor.device.type == "cpu" else tensor
+
+
+def _tensor(array: Array) -> Tensor:
+    return array if isinstance(array, Tensor) else torch.from_numpy(array)
+
+
+def _copy(array: Array) -> Array:
+    return array.clone() if isinstance(array, Tensor) else array.copy()

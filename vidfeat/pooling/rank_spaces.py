@@ -33,7 +33,17 @@ class FrameSpace:
         """The same space with slower, more accurate solves."""
         return replace(self, base=None)
 
-    def of_videos(self, videos: Tensor) -> "FrameSpace":
+    defines_dual = True  # α is a dual point itself
+
+    @property
+    def is_careful(self) -> bool:
+        """Whether C e is tried as the dual point too: where K is singular and C huge, α is large and inaccurate in
+        directions that do not touch u."""
+        return self.base is None
+
+    def of_videos(self, videos: list[int]) -> "FrameSpace":
+        if len(videos) == len(self.real):
+            return self
         base = None if self.base is None else self.base[videos]
         return replace(self, kernel=self.kernel[videos], real=self.real[videos], base=base)
 
@@ -54,17 +64,15 @@ class FrameSpace:
         """V u = K α."""
         return (self.kernel @ alpha[:, :, None])[:, :, 0]
 
-    def inner(self, x: Tensor, y: Tensor, y_fit: Tensor) -> Tensor:
-        """⟨u_x, u_y⟩ = xᵀ K y, ``[B]``."""
-        return torch.linalg.vecdot(x, y_fit)
+    @staticmethod
+    def inner(x, y, y_fit) -> tuple:
+        """Arrays whose dot products over the last axis are ⟨u_x, u_y⟩ = xᵀ K y."""
+        return x, y_fit
 
-    def dual(self, alpha: Tensor, error: Tensor) -> tuple[Tensor, Tensor | None]:
-        """A dual point, and ½‖u − Vᵀ(dual point)‖² ``[B]``; None for 0."""
-        if self.base is not None:
-            return alpha, None  # α defines u
-        # Where K is singular and C huge, α is large and inaccurate in directions that do not touch u; C e is not.
-        other = self.C * error
-        return other, 0.5 * self.inner(alpha - other, alpha - other, self.predict(alpha - other))
+    def distance(self, alpha: Tensor, dual: Tensor) -> Tensor:
+        """½‖u − Vᵀ(dual point)‖² ``[B]``."""
+        apart = alpha - dual
+        return 0.5 * torch.linalg.vecdot(apart, self.predict(apart))
 
 
 @dataclass(frozen=True)
@@ -93,7 +101,11 @@ class FeatureSpace:
         """The same space with slower, more accurate solves."""
         return replace(self, base=None)
 
-    def of_videos(self, videos: Tensor) -> "FeatureSpace":
+    defines_dual, is_careful = False, True  # C e is the dual point
+
+    def of_videos(self, videos: list[int]) -> "FeatureSpace":
+        if len(videos) == len(self.real):
+            return self
         base = None if self.base is None else self.base[videos]
         return replace(self, frames=self.frames.of(videos), base=base)
 
@@ -115,11 +127,11 @@ class FeatureSpace:
         """V u."""
         return self.frames.predict(u)
 
-    def inner(self, x: Tensor, y: Tensor, y_fit: Tensor) -> Tensor:
-        """⟨u_x, u_y⟩, ``[B]``."""
-        return torch.linalg.vecdot(x, y)
+    @staticmethod
+    def inner(x, y, y_fit) -> tuple:
+        """Arrays whose dot products over the last axis are ⟨u_x, u_y⟩."""
+        return x, y
 
-    def dual(self, u: Tensor, error: Tensor) -> tuple[Tensor, Tensor]:
-        """A dual point, and ½‖u − Vᵀ(dual point)‖² ``[B]``."""
-        alpha = self.C * error
-        return alpha, 0.5 * (u - self.frames.combine(alpha)).square().sum(dim=1)
+    def distance(self, u: Tensor, dual: Tensor) -> Tensor:
+        """½‖u − Vᵀ(dual point)‖² ``[B]``."""
+        return 0.5 * (u - self.frames.combine(dual)).square().sum(dim=1)
