@@ -25,6 +25,7 @@ from vidfeat.errors import UsageError, VidfeatError
 from vidfeat.features import Extractor
 from vidfeat.stages.decoding import DecodeOptions, item_source
 from vidfeat.stages.events import Event, Finished, ItemWanted, WorkerEnded
+from vidfeat.stages.lanes import cores
 from vidfeat.stages.pipeline import run_device
 
 log = logging.getLogger("vidfeat")
@@ -75,8 +76,7 @@ def default_workers(devices: Sequence[str]) -> int:
 
 def cores_per_device(devices: Sequence[str]) -> int:
     """This process's share of the processors it may use, for each device."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // len(devices))
+    return max(1, cores() // len(devices))
 
 
 def describe_device(name: str) -> str:

@@ -1,16 +1,20 @@
 """``vidfeat encode``: one vector per item from the features of its frames."""
 
 import logging
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from vidfeat import encoders
 from vidfeat.errors import ItemError, StorageError, UsageError
 from vidfeat.progress import Progress
 from vidfeat.stages.config.encode import EncodeConfig
 from vidfeat.stages.failures import Failure, write_failures
+from vidfeat.stages.lanes import cores, in_lanes
 from vidfeat.stages.relabel import Annotation, Relabelling
 from vidfeat.store import CodesWriter, FeatureFile, open_codes, open_features
 
@@ -44,7 +48,7 @@ class EncodeSummary:
 
 
 def run(config: EncodeConfig) -> EncodeSummary:
-    """Encode every item of a features file, one at a time, so that memory does not grow with their number."""
+    """Encode every item of a features file, a few at a time, so that memory does not grow with their number."""
     encoder = build_encoder(config)
     failures: list[Failure] = []
     dimension = 0
@@ -61,11 +65,19 @@ def run(config: EncodeConfig) -> EncodeSummary:
             "encode": encoding_of(config),
         }
         with CodesWriter(config.output, provenance) as codes, Progress(len(ids)) as progress:
-            for item_id in ids:
-                stored = features[item_id]
-                known = relabel(item_id, Annotation(stored.labels, stored.group, stored.splits))
+            waiting: deque[tuple[str, Annotation]] = deque()
+
+            def frames() -> Iterator[np.ndarray | ItemError]:
+                for item_id in ids:
+                    stored = features[item_id]
+                    waiting.append((item_id, Annotation(stored.labels, stored.group, stored.splits)))
+                    yield _frames_or_error(stored, feature)
+
+            for future in in_lanes(lambda given: encode_item(encoder, given, config), frames(), min(cores(), len(ids))):
+                item_id, annotation = waiting.popleft()
+                known = relabel(item_id, annotation)
                 try:
-                    sets, order_error = encode_item(encoder, stored, feature, config)
+                    sets, order_error = future.result()
                     codes.append(item_id, sets, known.labels, known.group, known.splits, order_error)
                 except (ItemError, ValueError) as error:  # ValueError: a code of another length than the others
                     log.warning("%s failed: %s", item_id, error)
@@ -136,20 +148,27 @@ def build_encoder(config: EncodeConfig) -> Any:
     return pool if config.pyramid == 1 else encoders.TemporalPyramid(config.pyramid, pool=pool, normalize=normalize)
 
 
+def _frames_or_error(stored: Any, feature: str) -> np.ndarray | ItemError:
+    """The frames of one item, or why there are none: a bad item must not stop the others."""
+    if feature not in stored.names:
+        return ItemError(f"has no feature {feature!r}; it has {', '.join(stored.names)}.")
+    return stored[feature]
+
+
 def encode_item(
-    encoder: Any, stored: Any, feature: str, config: EncodeConfig
-) -> tuple[dict[str, Any], dict[str, float] | None]:
+    encoder: Any, frames: np.ndarray | ItemError, config: EncodeConfig
+) -> tuple[dict[str, np.ndarray], dict[str, float] | None]:
     """The code of one item in every set, and for rank pooling its temporal order errors.
 
     Raises ItemError with the reason if it has none.
     """
-    if feature not in stored.names:
-        raise ItemError(f"has no feature {feature!r}; it has {', '.join(stored.names)}.")
+    if isinstance(frames, ItemError):
+        raise frames
     names = set_names(config)
     try:
         if config.method != "rankpool":
-            return {names[0]: encoder.transform([stored[feature]])[0]}, None
-        codes, errors = encoder.path(stored[feature], config.C_values)
+            return {names[0]: encoder.transform([frames])[0]}, None
+        codes, errors = encoder.path(frames, config.C_values)
     except UsageError as error:
         raise ItemError(str(error)) from error
     return dict(zip(names, codes, strict=True)), dict(zip(names, errors, strict=True))
