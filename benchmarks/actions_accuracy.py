@@ -4,7 +4,8 @@
 
 The protocol of examples/actions.sh: 114 segments of twelve recordings, three classes (sitdown, falling and lying are
 joined to *down*), leave one recording out, the SVM's C by cross-validation inside the training recordings. Everything
-runs through the command line as a user would: ``extract`` or ``import``, ``encode``, ``svm train``.
+runs through the command line as a user would: ``extract`` or ``import``, ``encode``, ``svm train``. ``-cv`` has the C of
+rank pooling chosen by the same cross-validation; everywhere else it is 2.
 
 Features, all of the same frames (8 per second of each segment):
 
@@ -45,11 +46,14 @@ ENCODINGS = {
     "rankpool-forward": ["--method", "rankpool"],
     "rankpool-reverse": ["--method", "rankpool", "--direction", "reverse"],
     "rankpool-both": ["--method", "rankpool", "--direction", "both"],
+    "rankpool-both-cv": ["--method", "rankpool", "--direction", "both", "--C", "1e-3,...,1e3"],
     "approx-rankpool-forward": ["--method", "approx-rankpool"],
     "approx-rankpool-both": ["--method", "approx-rankpool", "--direction", "both"],
     "hier-rankpool": ["--method", "hier-rankpool"],
+    "hier-rankpool-both": ["--method", "hier-rankpool", "--direction", "both"],
     "pyramid-avg": ["--method", "avg", "--pyramid", "3"],
     "pyramid-rankpool": ["--method", "rankpool", "--pyramid", "3"],
+    "pyramid-rankpool-both": ["--method", "rankpool", "--pyramid", "3", "--direction", "both"],
 }
 
 

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 from small import SMALL_FLAGS, run_small
-from videos import write_video
+from videos import flat_picture, write_video
 
 from vidfeat.datasets.items import Item
 from vidfeat.errors import StorageError, UsageError, VidfeatError
@@ -271,7 +271,7 @@ def test_device_processes_and_their_decoders_end_with_a_killed_parent(tmp_path):
     folder = tmp_path / "long"
     folder.mkdir()
     for number in range(4):  # seconds of work each, so that one device cannot finish all before the other has started
-        write_video(folder / f"v{number}.mp4", 4000, width=80, height=64)
+        write_video(folder / f"v{number}.mp4", 4000, width=80, height=64, picture=flat_picture)
     run = start(folder, tmp_path / "f.h5", "--timeout", "60")
     try:
         # The tracker of the standard library, two device processes, and a decoder of either.

@@ -51,9 +51,9 @@ class Frames:
         """Σ_t v_t v_tᵀ over the frames with ``kept [B, T]``, ``[B, D, D]``."""
         B, _, D = self.shape
         result = self.v.new_zeros(B, D, D, dtype=torch.float64)
-        for videos, rows, block in self.blocks():
-            some = block * kept[videos, rows, None]
-            result[videos].baddbmm_(some.mT, some)
+        # Sums of D² numbers are read and written with every block: it should hold enough frames to be worth it.
+        for videos, rows in self.places(rows=max(self.block // D, D // 4, 1)):
+            _add_gram((self._block(videos, rows) * kept[videos, rows, None]).mT, result[videos], first=False)
         return result
 
     def predict(self, u: Tensor) -> Tensor:
@@ -94,7 +94,7 @@ class Frames:
             yield videos, rows, self._block(videos, rows)
 
     def places(self, rows: int | None = None) -> Iterator[tuple[slice, slice]]:
-        """The places of those blocks: whole videos if they fit, else parts of one (of ``rows`` frames, if given)."""
+        """The places of those blocks: whole videos if they fit, else parts of one; or of ``rows`` frames each."""
         B, T, D = self.shape
         rows = rows or (T if self._fits else max(1, self.block // D))
         videos = max(1, self.block // (T * D))
