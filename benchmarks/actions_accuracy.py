@@ -4,8 +4,8 @@
 
 The protocol of examples/actions.sh: 114 segments of twelve recordings, three classes (sitdown, falling and lying are
 joined to *down*), leave one recording out, the SVM's C by cross-validation inside the training recordings. Everything
-runs through the command line as a user would: ``extract`` or ``import``, ``encode``, ``svm train``. ``-cv`` has the C of
-rank pooling chosen by the same cross-validation; everywhere else it is 2.
+runs through the command line as a user would: ``extract`` or ``import``, ``encode``, ``svm train``. ``-cv`` has the C
+of rank pooling chosen by the same cross-validation; everywhere else it is 2.
 
 Features, all of the same frames (8 per second of each segment):
 

@@ -24,7 +24,8 @@ def gradient_section(settings: Settings) -> list[dict]:
     except (TypeError, UsageError) as error:
         return [shown({"not_available": str(error)})]
     sizes = [(60, 512)] if settings.quick else [(T, D) for T in (60, 200, 1000) for D in (512, 4096)]
-    sources = SOURCES[:1] if settings.quick else SOURCES
+    sizes = [(T, D) for T, D in sizes if settings.longest >= T]
+    sources = SOURCES[:1] if settings.quick else settings.sources
     cases = [gradient_case(settings, source, T, D, C) for source in sources for T, D in sizes for C in (2.0, 200.0)]
     return [*cases, cvxpy_case(settings, 20, 10, 2.0)]
 

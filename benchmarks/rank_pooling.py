@@ -41,10 +41,19 @@ def main() -> None:
     parser.add_argument("--cap", type=float, default=20.0, help="seconds that a peer may take for one run")
     parser.add_argument("--encode-items", type=int, default=1000)
     parser.add_argument("--memory-frames", type=int, default=20_000)
+    parser.add_argument("--sources", choices=SOURCES, nargs="+", default=list(SOURCES), help="frames to take")
+    parser.add_argument("--longest", type=int, default=5000, help="leave out cases of more frames")
     parser.add_argument("--quick", action="store_true", help="few small cases, printed and not written")
     arguments = parser.parse_args()
     facts = machine()
-    settings = Settings(torch.device(arguments.device), arguments.repeats, arguments.cap, arguments.quick)
+    settings = Settings(
+        torch.device(arguments.device),
+        arguments.repeats,
+        arguments.cap,
+        arguments.quick,
+        tuple(arguments.sources),
+        arguments.longest,
+    )
     run = {
         "solve": lambda: solve_section(settings),
         "batch": lambda: batch_section(settings),
@@ -82,7 +91,8 @@ def earlier_sections(name: str, facts: dict) -> dict:
 
 def solve_section(settings: Settings) -> list[dict]:
     sizes = [(60, 512), (200, 4096)] if settings.quick else [(T, D) for T in (60, 200, 1000, 5000) for D in (512, 4096)]
-    sources = SOURCES[:1] if settings.quick else SOURCES
+    sources = SOURCES[:1] if settings.quick else settings.sources
+    sizes = [(T, D) for T, D in sizes if settings.longest >= T]
     return [solve_case(settings, source, T, D, C) for source in sources for T, D in sizes for C in (2.0, 200.0)]
 
 
@@ -112,7 +122,7 @@ def solve_case(settings: Settings, source: str, T: int, D: int, C: float) -> dic
 
 def batch_section(settings: Settings) -> list[dict]:
     sizes = [(512, 2.0)] if settings.quick else [(D, C) for D in (512, 4096) for C in (2.0, 200.0)]
-    sources = SOURCES[:1] if settings.quick else SOURCES
+    sources = SOURCES[:1] if settings.quick else settings.sources
     kinds = ("T=200", "T=30…300")
     return [batch_case(settings, s, kind, D, C) for s in sources for kind in kinds for D, C in sizes]
 

@@ -24,6 +24,8 @@ class Settings:
     repeats: int
     cap: float
     quick: bool
+    sources: tuple[str, ...]
+    longest: int
 
     def tensor(self, array: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(array).to(self.device)
