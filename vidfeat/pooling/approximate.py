@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vidfeat.errors import UsageError
-from vidfeat.pooling.lengths import check_lengths
+from vidfeat.pooling.lengths import pool_videos
 
 # Frames gathered before they are multiplied by their weights, and numbers of each multiplied at a time: a piece
 # [_BLOCK, _PIECE] in float64 stays in the cache of a core, which makes a frame several times cheaper than adding it to
@@ -48,16 +48,7 @@ def approximate_rank_pool(x: Tensor, lengths=None) -> Tensor:
 
     UsageError: no frame, wrong lengths, or a tensor that is not floating point.
     """
-    if not x.is_floating_point():
-        raise UsageError(
-            f"Approximate rank pooling needs a floating-point tensor, not {x.dtype}. Convert it with .float()."
-        )
-    if lengths is not None:
-        kept = check_lengths(lengths, x.shape, x.device).tolist()
-        return torch.stack([_pool(video[:length]) for video, length in zip(x, kept, strict=True)])
-    if x.ndim == 0 or x.shape[0] == 0:
-        raise UsageError(f"The video has shape {list(x.shape)}: no frame to pool. Leave empty videos out.")
-    return _pool(x)
+    return pool_videos(x, lengths, _pool)
 
 
 def _pool(video: Tensor) -> Tensor:

@@ -28,23 +28,24 @@ class Frames:
         self.videos = torch.arange(len(v), device=v.device) if videos is None else videos
         self.real = v.new_ones(*v.shape[:2], dtype=torch.float64) if real is None else real
         self.shape = (*self.real.shape, v.shape[2])
-        self.is_full = bool(self.real.all())
+        self.lengths = [int(length) for length in self.real.sum(dim=1).tolist()]
         self.block, self.whole = _BLOCK[v.device.type], _WHOLE[v.device.type]
         self.memory = None
         # Frames are read several times, and converted once if they are not too many.
         if math.prod(self.shape) <= (self.whole if self.shape[0] == 1 else self.block):
-            self.v = self._block(slice(None), slice(0, self.shape[1]))
-            self.videos, self.is_full, self.memory = torch.arange(self.shape[0], device=v.device), True, None
+            self.v = self._block(slice(0, self.shape[0]), slice(0, self.shape[1]))
+            self.videos, self.memory = torch.arange(self.shape[0], device=v.device), None
 
     def gram(self) -> Tensor:
         """K = V Vᵀ, ``[B, T, T]``."""
         B, T, D = self.shape
-        result = self.v.new_empty(B, T, T, dtype=torch.float64)
+        result = self.v.new_zeros(B, T, T, dtype=torch.float64)
         width = D if self._fits else max(1, self.block // T)
         for videos, _ in self.places(rows=T):
+            longest = max(self.lengths[videos])
             for start in range(0, D, width):
-                block = self._block(videos, slice(0, T), slice(start, start + width))
-                _add_gram(block, result[videos], first=start == 0)
+                block = self._block(videos, slice(0, longest), slice(start, start + width))
+                _add_gram(block, result[videos, :longest, :longest], first=start == 0)
         return result
 
     def feature_gram(self, kept: Tensor) -> Tensor:
@@ -108,11 +109,15 @@ class Frames:
         return self.v.dtype == torch.float64 or self.shape[1] * self.shape[2] <= self.whole
 
     def _block(self, videos: slice, rows: slice, columns: slice = slice(None)) -> Tensor:
-        chosen = self.videos[videos]
+        chosen, lengths = self.videos[videos], self.lengths[videos]
         block = (self.v[int(chosen), None] if len(chosen) == 1 else self.v[chosen])[:, rows, columns]
-        if block.dtype != torch.float64:
+        is_padded = min(lengths) < rows.stop
+        if is_padded or block.dtype != torch.float64:
             block = self._room(block.shape).copy_(block)
-        return block if self.is_full else torch.where(self.real[videos, rows, None] != 0, block, 0.0)
+        if is_padded:
+            for video, length in zip(block, lengths, strict=True):
+                video[max(0, length - rows.start) :] = 0.0
+        return block
 
     def _room(self, shape: torch.Size) -> Tensor:
         """Float64 memory for one block; it is used again for the next, as new memory costs more than its conversion."""

@@ -3,8 +3,7 @@
 import torch
 from torch import Tensor
 
-from vidfeat.errors import UsageError
-from vidfeat.pooling.lengths import check_lengths
+from vidfeat.pooling.lengths import pool_videos
 
 # Frames reduced together before the partial results are. Sums: 16 numbers in float32 cost at most 15 roundings, and
 # only then does the sum move to float64, because a float64 sum of float32 data runs several times slower than memory
@@ -22,23 +21,12 @@ def average_pool(x: Tensor, lengths=None) -> Tensor:
     Returns:
         ``[…]`` or ``[B, …]`` in the dtype of ``x``.
     """
-    return _over_time(x, lengths, lambda video: _sum(video).div_(video.shape[0]).to(x.dtype))
+    return pool_videos(x, lengths, lambda video: _sum(video).div_(video.shape[0]).to(x.dtype))
 
 
 def max_pool(x: Tensor, lengths=None) -> Tensor:
     """Maximum over time; arguments and shapes as in :func:`average_pool`. NaN in a frame gives NaN."""
-    return _over_time(x, lengths, _maximum)
-
-
-def _over_time(x: Tensor, lengths, pool) -> Tensor:
-    if not x.is_floating_point():
-        raise UsageError(f"Pooling over time needs a floating-point tensor, not {x.dtype}. Convert it with .float().")
-    if lengths is not None:
-        kept = check_lengths(lengths, x.shape, x.device).tolist()
-        return torch.stack([pool(video[:length]) for video, length in zip(x, kept, strict=True)])
-    if x.ndim == 0 or x.shape[0] == 0:
-        raise UsageError(f"The video has shape {list(x.shape)}: no frame to pool. Leave empty videos out.")
-    return pool(x)
+    return pool_videos(x, lengths, _maximum)
 
 
 def _sum(video: Tensor) -> Tensor:

@@ -71,7 +71,7 @@ def rank_pool(
         UsageError: NaN or infinite frames, C ≤ 0, ε < 0, wrong lengths, an empty video, an unknown gradient.
 
     Source: B. Fernando, S. Gould, *Learning End-to-end Video Classification with Rank-Pooling*, 2016, Eq. 5 and, for
-    the gradient, Eq. 21 (with the sign of e_t that it needs, which is not that of Eq. 20) and the diagonal of Eq. 23.
+    the gradient, Eq. 21 (with the sign of e_t that it needs, which is not that of Eq. 20); the diagonal: section 3.4.
     """
     _check_arguments(v, C, epsilon, gradient)
     if v.ndim == 2:
@@ -108,7 +108,7 @@ class _RankPool(torch.autograd.Function):
             rows = zip(pooled.point.objective, pooled.point.relative_gap, pooled.steps, strict=True)
             figures.update(zip(videos.tolist(), rows, strict=True))
             residual[videos, : pooled.point.residual.shape[1]] = pooled.point.residual
-            if v.requires_grad:
+            if ctx.needs_input_grad[0]:
                 solved.append((videos, frames.real, pooled))
         ctx.save_for_backward(v)
         ctx.solved, ctx.gradient = solved, gradient
@@ -168,7 +168,7 @@ def unusable_frames(v: Tensor, lengths: list[int]) -> UsageError:
         if not finite.all():
             frame = int((~finite).any(dim=1).nonzero()[0])
             return UsageError(f"Frame {frame} of {name} holds NaN or infinite values; rank pooling needs finite ones.")
-    largest = float(v.abs().nan_to_num().max())
+    largest = max(float(video[:length].abs().max()) for video, length in zip(v, lengths, strict=True))
     return UsageError(f"Features reach {largest:.1e}, more than {LARGEST:.0e}: scale them down.")
 
 

@@ -2,7 +2,8 @@
 
 The systems of successive sets differ by few frames, so the matrix of all frames is factored once and the frames off S
 are taken out of it at the price of one triangular solve each. Far more of them, or a matrix too close to singular for
-that, is factored anew.
+that, is factored anew. A factor that rounding has spoilt shows in the duality gap, and the solver then asks for a
+careful one; so the small inner factors here are not checked.
 """
 
 from dataclasses import dataclass
