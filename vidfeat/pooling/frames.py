@@ -31,10 +31,26 @@ class Frames:
         self.lengths = [int(length) for length in self.real.sum(dim=1).tolist()]
         self.block, self.whole = _BLOCK[v.device.type], _WHOLE[v.device.type]
         self.memory = None
-        # Frames are read several times, and converted once if they are not too many.
-        if math.prod(self.shape) <= (self.whole if self.shape[0] == 1 else self.block):
-            self.v = self._block(slice(0, self.shape[0]), slice(0, self.shape[1]))
-            self.videos, self.memory = torch.arange(self.shape[0], device=v.device), None
+        self.converted: Tensor | None = None
+
+    @property
+    def are_single(self) -> bool:
+        """Whether they are float32."""
+        return self.v.dtype == torch.float32
+
+    def single_gram(self) -> Tensor:
+        """K = V Vᵀ ``[B, T, T]`` of float32 frames, in float32: half the time of :meth:`gram`. Returned as float64."""
+        B, T, _ = self.shape
+        if self.v.device.type != "cpu":
+            v = self.v[self.videos, :T].masked_fill(self.real[:, :, None] == 0, 0.0)
+            return (v @ v.mT).to(torch.float64)
+        result = self.v.new_zeros(B, T, T, dtype=torch.float64)
+        room = self.v.new_empty(T * T)
+        for video, length, out in zip(self.videos.tolist(), self.lengths, result, strict=True):
+            product = room[: length * length].view(1, length, length)
+            _add_gram(self.v[video, None, :length], product, first=True)
+            out[:length, :length] = product[0]
+        return result
 
     def gram(self) -> Tensor:
         """K = V Vᵀ, ``[B, T, T]``."""
@@ -60,18 +76,37 @@ class Frames:
     def predict(self, u: Tensor) -> Tensor:
         """V u, ``[B, D]`` -> ``[B, T]``."""
         result = u.new_empty(self.shape[:2])
+        if self._is_read_directly:
+            for kernels, *arrays in self._by_video(u, result):
+                kernels.predict(*arrays)
+            return result
         for videos, rows, block in self.blocks():
             result[videos, rows] = (block @ u[videos, :, None])[:, :, 0]
         return result
 
     def combine(self, weights: Tensor) -> Tensor:
         """Vᵀ w, ``[B, T]`` -> ``[B, D]``, or ``[B, n, T]`` -> ``[B, n, D]``."""
+        if weights.ndim == 2 and self._is_read_directly:
+            result = weights.new_empty(self.shape[0], self.shape[2])
+            for kernels, *arrays in self._by_video(weights, result):
+                kernels.combine(*arrays)
+            return result
         if weights.ndim == 2:
             return self.combine(weights[:, None])[:, 0]
         result = weights.new_zeros(*weights.shape[:2], self.shape[2])
         for videos, rows, block in self.blocks():
             result[videos].baddbmm_(weights[videos, :, rows], block)
         return result
+
+    def combine_and_predict(self, weights: Tensor) -> tuple[Tensor, Tensor]:
+        """u = Vᵀ w ``[B, D]`` and V u ``[B, T]`` for w ``[B, T]``."""
+        if not self._is_read_directly:
+            u = self.combine(weights)
+            return u, self.predict(u)
+        u, fit = weights.new_empty(self.shape[0], self.shape[2]), torch.empty_like(weights)
+        for kernels, *arrays in self._by_video(weights, u, fit):
+            kernels.combine_and_predict(*arrays)
+        return u, fit
 
     def squares(self, weights: Tensor) -> Tensor:
         """Σ_t w_t v_t ⊙ v_t, ``[B, T]`` -> ``[B, D]``."""
@@ -87,6 +122,19 @@ class Frames:
     def of(self, videos: Tensor) -> "Frames":
         """The videos numbered ``videos``."""
         return Frames(self.v, self.real[videos], self.videos[videos])
+
+    @property
+    def _is_read_directly(self) -> bool:
+        """Whether products with vectors take the frames as they are: float32 on a CPU, not converted already."""
+        return self.are_single and self.v.device.type == "cpu" and self.converted is None
+
+    def _by_video(self, *batches: Tensor) -> Iterator[tuple]:
+        """For each video the compiled products, its frames ``[length, D]`` and its rows of ``batches``, as arrays."""
+        from vidfeat.pooling import frame_kernels
+
+        for row, (video, length) in enumerate(zip(self.videos.tolist(), self.lengths, strict=True)):
+            frames = self.v[video, :length].detach().contiguous().numpy()
+            yield frame_kernels, frames, *(batch[row].numpy() for batch in batches)
 
     def blocks(self) -> Iterator[tuple[slice, slice, Tensor]]:
         """Blocks ``[b, t, D]`` of successive videos and frames in float64, zero where there is no frame, with their
@@ -109,6 +157,14 @@ class Frames:
         return self.v.dtype == torch.float64 or self.shape[1] * self.shape[2] <= self.whole
 
     def _block(self, videos: slice, rows: slice, columns: slice = slice(None)) -> Tensor:
+        if self._is_kept and self.converted is None:
+            everything = slice(0, self.shape[0]), slice(0, self.shape[1])
+            self.converted, self.memory = self._convert(*everything, slice(None)), None
+        if self.converted is not None:
+            return self.converted[videos, rows, columns]
+        return self._convert(videos, rows, columns)
+
+    def _convert(self, videos: slice, rows: slice, columns: slice) -> Tensor:
         chosen, lengths = self.videos[videos], self.lengths[videos]
         block = (self.v[int(chosen), None] if len(chosen) == 1 else self.v[chosen])[:, rows, columns]
         is_padded = min(lengths) < rows.stop
@@ -118,6 +174,11 @@ class Frames:
             for video, length in zip(block, lengths, strict=True):
                 video[max(0, length - rows.start) :] = 0.0
         return block
+
+    @property
+    def _is_kept(self) -> bool:
+        """Whether frames, which are read several times, are converted once: if they are not too many."""
+        return math.prod(self.shape) <= (self.whole if self.shape[0] == 1 else self.block)
 
     def _room(self, shape: torch.Size) -> Tensor:
         """Float64 memory for one block; it is used again for the next, as new memory costs more than its conversion."""
@@ -134,7 +195,7 @@ def _add_gram(v: Tensor, out: Tensor, first: bool) -> None:
         torch.baddbmm(out, v, v.mT, beta=scale, out=out)
         return
     T = v.shape[1]
-    parts = max(1, min(6, round(T / _GRAM_BLOCK)))
+    parts = max(1, min(4, T // _GRAM_BLOCK))
     edges = [T * k // parts for k in range(parts + 1)]
     for video, result in zip(v, out, strict=True):
         for start, stop in pairwise(edges):

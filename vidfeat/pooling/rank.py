@@ -54,7 +54,8 @@ def rank_pool(
     exact wherever no |t − u·v_t| equals ε.
 
     Args:
-        v: ``[T, D]``, or a padded batch ``[B, T, D]``; float32 or float64. All arithmetic is float64.
+        v: ``[T, D]``, or a padded batch ``[B, T, D]``; float32 or float64. All arithmetic is float64, but for
+            the Gram matrix of float32 frames: the error of its float32 products is mended, and certified, in float64.
         C: weight of the loss, > 0.
         epsilon: half-width of the tube in frames, ≥ 0; from ε = T on, u = 0.
         lengths: integers ``[B]`` for a padded batch, 1 ≤ length ≤ T; whatever the padding holds is ignored, and its
@@ -77,9 +78,10 @@ def rank_pool(
     if v.ndim == 2:
         if lengths is not None:
             check_lengths(lengths, v.shape, v.device)
+        if not return_info:
+            return rank_pool(v[None], C, epsilon, None, gradient)[0]
         pooled, info = rank_pool(v[None], C, epsilon, None, gradient, return_info=True)
-        one = RankPoolInfo(**{name: value[0] for name, value in vars(info).items()})
-        return (pooled[0], one) if return_info else pooled[0]
+        return pooled[0], RankPoolInfo(**{name: value[0] for name, value in vars(info).items()})
     B, T, _ = v.shape
     kept = [T] * B if lengths is None else check_lengths(lengths, v.shape, v.device).tolist()
     u, residual, objective, relative_gap, steps = _RankPool.apply(v, kept, float(C), float(epsilon), gradient)

@@ -7,13 +7,16 @@ import torch
 from torch import Tensor
 
 from vidfeat.pooling.frames import Frames
-from vidfeat.pooling.rank_solver import Point, solve
-from vidfeat.pooling.rank_spaces import FeatureSpace, FrameSpace
+from vidfeat.pooling.rank_solver import SUSPICIOUS, Point, solve
+from vidfeat.pooling.rank_spaces import FeatureSpace, FrameSpace, RefinedSpace
 
 # Videos of a group may be this much shorter than its longest: padding then wastes at most a third of the matrices.
 _SHORTEST = 0.8
 # Numbers in the matrices of a group: in cache on a CPU, 1 GB on a GPU.
 _CPU_GROUP, _CUDA_GROUP = 1 << 22, 1 << 27
+
+# C T max K_tt times this bounds how much of an error a refinement leaves, with K from products in float32; pessimistic.
+_SINGLE_ROUNDING = 1e-6
 
 # Inner products of features up to this size stay far from float64 overflow.
 LARGEST = 1e100
@@ -53,12 +56,33 @@ def pool_group(frames: Frames, C: float, epsilon: float) -> Pooled:
     """Solve a group. FloatingPointError if frames are not finite, or too large for products of them to be."""
     _, T, D = frames.shape
     if T <= D:
+        refined = _pool_refined(frames, C, epsilon) if frames.are_single else None
+        if refined is not None:
+            return refined
         space = FrameSpace.of(finite_gram(frames.gram()), frames.real, C)
         point, steps = solve(space, epsilon)
         return Pooled(frames.combine(point.x), point, steps, space)
     space = FeatureSpace.of(frames, finite_gram(frames.feature_gram(frames.real)), C)
     point, steps = solve(space, epsilon)
     return Pooled(point.x, point, steps, space)
+
+
+def _pool_refined(frames: Frames, C: float, epsilon: float) -> Pooled | None:
+    """Solve a group with a Gram matrix computed in float32, the optimum of which is then corrected in float64.
+
+    None where that is not certain to reach the accuracy of float64.
+    """
+    kernel = frames.single_gram()
+    if not (C * frames.shape[1] * kernel.diagonal(dim1=-2, dim2=-1).amax() * _SINGLE_ROUNDING < 1):
+        return None
+    rough = FrameSpace.of(kernel, frames.real, C)
+    point, steps = solve(rough, epsilon, retry=False)
+    space = RefinedSpace(kernel, frames.real, C, rough.base, frames)
+    point, more = solve(space, epsilon, start=point.x, retry=False)
+    if not max(point.relative_gap) <= SUSPICIOUS:
+        return None
+    steps = [first + second for first, second in zip(steps, more, strict=True)]
+    return Pooled(frames.combine(point.x), point, steps, space)
 
 
 def finite_gram(matrix: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ from vidfeat.pooling.rank_spaces import FeatureSpace, FrameSpace
 _ROUNDING = 1e-14
 CERTIFIED = 1e-9
 # A larger gap than this after the last step comes from the solves of the Newton systems, not from the sets.
-_SUSPICIOUS = 1e-12
+SUSPICIOUS = 1e-12
 MAX_STEPS = 500
 # So many steps in a row that lower neither f nor the gap say that only rounding is left.
 _PATIENCE = 10
@@ -71,11 +71,15 @@ class Point:
 
 
 def solve(
-    space: FrameSpace | FeatureSpace, epsilon: float, start: Tensor | None = None, max_steps: int = MAX_STEPS
+    space: FrameSpace | FeatureSpace,
+    epsilon: float,
+    start: Tensor | None = None,
+    max_steps: int = MAX_STEPS,
+    retry: bool = True,
 ) -> tuple[Point, list[int]]:
     """Solve the problems of all videos of ``space``, from ``start`` (default 0): the points, and Newton steps [B].
 
-    The arrays of the points are tensors.
+    The arrays of the points are tensors. ``retry``: carefully, where the gap stays suspicious.
     """
     count = torch.arange(1, space.real.shape[1] + 1, dtype=torch.float64, device=space.real.device)
     target = _array(count * space.real)
@@ -84,8 +88,8 @@ def solve(
     else:
         begin = _certify(space, _array(start), _array(space.predict(start)), target, epsilon)
     point, steps = _descend(space, begin, target, epsilon, max_steps)
-    doubtful = [video for video, gap in enumerate(point.relative_gap) if gap > _SUSPICIOUS]
-    if doubtful and max_steps:
+    doubtful = [video for video, gap in enumerate(point.relative_gap) if gap > SUSPICIOUS]
+    if doubtful and max_steps and retry:
         slow = space.of_videos(doubtful).careful()
         careful, more = _descend(slow, point.of_videos(doubtful), target[doubtful], epsilon, max_steps)
         point = point.replaced(doubtful, careful)
@@ -107,7 +111,8 @@ def _descend(space, point: Point, target: Array, epsilon: float, max_steps: int)
             rows = [row for row, is_going in enumerate(going) if is_going]
             todo, going = [todo[row] for row in rows], [True] * len(rows)
             space, point, target = space.of_videos(rows), point.of_videos(rows), target[rows]
-        newton = space.minimise(_tensor(abs(point.side)), _tensor(target - epsilon * point.side))
+        arrays = abs(point.side), target - epsilon * point.side, point.x, target - point.residual
+        newton = space.minimise(*map(_tensor, arrays))
         new = _certify(space, _array(newton), _array(space.predict(newton)), target, epsilon)
         # Where the sides repeat, the minimiser of this quadratic piece lies on it: the optimum, up to rounding.
         repeated = (new.side == point.side).all(axis=1).tolist()
@@ -121,7 +126,11 @@ def _descend(space, point: Point, target: Array, epsilon: float, max_steps: int)
             if going[row]:
                 lower = row in closer or new.objective[row] < point.objective[row] * (1 - _ROUNDING)
                 steps[video], idle[video] = steps[video] + 1, 0 if lower else idle[video] + 1
-                going[row] = not repeated[row] and new.relative_gap[row] > _ROUNDING and idle[video] < _PATIENCE
+                going[row] = (
+                    not (repeated[row] and space.is_exact)
+                    and new.relative_gap[row] > _ROUNDING
+                    and idle[video] < _PATIENCE
+                )
         point = new
     return best, steps
 

@@ -11,6 +11,10 @@ from torch import Tensor
 from vidfeat.pooling.frames import Frames
 from vidfeat.pooling.rank_factor import FeatureFactor, FrameFactor, Without, triangular_factor
 
+# Refinements of a solution at most, and the share of a right side whose square drowns in rounding.
+_REFINEMENTS = 5
+_REFINED = 1e-7
+
 
 @dataclass(frozen=True)
 class FrameSpace:
@@ -34,6 +38,7 @@ class FrameSpace:
         return replace(self, base=None)
 
     defines_dual = True  # α is a dual point itself
+    is_exact = True  # minimise() is, but for rounding
 
     @property
     def is_careful(self) -> bool:
@@ -56,8 +61,8 @@ class FrameSpace:
         kernel = self.kernel * S[:, :, None] * S[:, None, :]
         return FrameFactor(triangular_factor(kernel, 1.0 / self.C, careful=self.base is None), S, Without())
 
-    def minimise(self, S: Tensor, aim: Tensor) -> Tensor:
-        """The lowest point of the quadratic piece of S ``[B, T]`` (1 on S, else 0)."""
+    def minimise(self, S: Tensor, aim: Tensor, alpha: Tensor, fit: Tensor) -> Tensor:
+        """The lowest point of the quadratic piece of S ``[B, T]`` (1 on S, else 0), wherever ``alpha`` is."""
         return self.factor(S).solve(aim)
 
     def predict(self, alpha: Tensor) -> Tensor:
@@ -73,6 +78,62 @@ class FrameSpace:
         """½‖u − Vᵀ(dual point)‖² ``[B]``."""
         apart = alpha - dual
         return 0.5 * torch.linalg.vecdot(apart, self.predict(apart))
+
+
+@dataclass(frozen=True)
+class RefinedSpace(FrameSpace):
+    """Frame space of float32 frames whose kernel K̃ was computed in float32.
+
+    Newton systems are solved with K̃, what they leave is measured with the frames in float64: K α = V(Vᵀα). An error
+    of α shrinks by a factor of about C‖K̃ − K‖ with every solve, and the certificate is one of the frames.
+    """
+
+    frames: Frames | None = None
+
+    is_exact = False
+
+    def of_videos(self, videos: list[int]) -> "RefinedSpace":
+        if len(videos) == len(self.real):
+            return self
+        return replace(super().of_videos(videos), frames=self.frames.of(torch.tensor(videos)))
+
+    def predict(self, alpha: Tensor) -> Tensor:
+        """V u."""
+        return self.frames.combine_and_predict(alpha)[1]
+
+    def minimise(self, S: Tensor, aim: Tensor, alpha: Tensor, fit: Tensor) -> Tensor:
+        """As a correction of ``alpha`` with ``fit`` = K alpha."""
+        right = aim - fit - alpha / self.C
+        off = alpha * (1.0 - S)
+        if off.any():
+            right = right + super().predict(off)
+        return alpha - off + super().factor(S).solve(right)
+
+    def factor(self, S: Tensor) -> "RefinedFactor":
+        """Solver of the Newton systems of the sets S ``[B, T]`` (1 on S, else 0)."""
+        return RefinedFactor(self, super().factor(S), S)
+
+
+@dataclass(frozen=True)
+class RefinedFactor:
+    """Solves (K_SS + I/C) a_S = b_S, a = 0 off S, with a factor of K̃ in place of K."""
+
+    space: RefinedSpace
+    factor: FrameFactor
+    S: Tensor
+
+    def solve(self, right: Tensor) -> Tensor:
+        """a ``[B, T]`` of b ``[B, T]``."""
+        right = right * self.S
+        solution = self.factor.solve(right)
+        size = torch.linalg.vector_norm(right, dim=1)
+        for _ in range(_REFINEMENTS):
+            left = (right - self.space.predict(solution) - solution / self.space.C) * self.S
+            solution = solution + self.factor.solve(left)
+            # The next one would be smaller than this by the same factor again.
+            if (torch.linalg.vector_norm(left, dim=1) <= _REFINED * size).all():
+                break
+        return solution
 
 
 @dataclass(frozen=True)
@@ -102,6 +163,7 @@ class FeatureSpace:
         return replace(self, base=None)
 
     defines_dual, is_careful = False, True  # C e is the dual point
+    is_exact = True  # minimise() is, but for rounding
 
     def of_videos(self, videos: list[int]) -> "FeatureSpace":
         if len(videos) == len(self.real):
@@ -119,8 +181,8 @@ class FeatureSpace:
         matrix = self.frames.feature_gram(S)
         return FeatureFactor(triangular_factor(matrix, 1.0 / self.C, careful=self.base is None), None)
 
-    def minimise(self, S: Tensor, aim: Tensor) -> Tensor:
-        """The lowest point of the quadratic piece of S ``[B, T]`` (1 on S, else 0)."""
+    def minimise(self, S: Tensor, aim: Tensor, u: Tensor, fit: Tensor) -> Tensor:
+        """The lowest point of the quadratic piece of S ``[B, T]`` (1 on S, else 0), wherever ``u`` is."""
         return self.factor(S).solve(self.frames.combine(aim * S))
 
     def predict(self, u: Tensor) -> Tensor:

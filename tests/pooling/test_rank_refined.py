@@ -1,0 +1,114 @@
+"""Float32 frames: their Gram matrix is computed in float32, everything that decides in float64."""
+
+import numpy as np
+import pytest
+import torch
+from oracles import rank as oracle
+from test_rank_pool import video
+from tolerances import DUALITY_GAP, FLOAT32, FLOAT64
+
+import vidfeat.pooling.rank_batch as rank_batch
+from vidfeat.pooling import rank_pool
+from vidfeat.pooling.frames import Frames
+from vidfeat.pooling.rank_spaces import FrameSpace, RefinedSpace
+
+
+def single(T, D, kind="relu", seed=0):
+    return torch.from_numpy(video(T, D, kind, seed)).to(torch.float32)
+
+
+def solved_in(v, C, epsilon=0.1):
+    return rank_batch.pool_group(Frames(v[None]), C, epsilon)
+
+
+@pytest.mark.parametrize("kind", ["walk", "relu", "raw", "repeated"])
+@pytest.mark.parametrize("shape", [(1, 7), (30, 64), (64, 64), (90, 130)])
+@pytest.mark.parametrize(("C", "epsilon"), [(2.0, 0.1), (200.0, 0.1), (20.0, 4.0), (1e-6, 0.0)])
+def test_the_optimum_is_that_of_float64(shape, kind, C, epsilon):
+    v = single(*shape, kind)
+    pooled = solved_in(v, C, epsilon)
+    expected = rank_pool(v.to(torch.float64), C, epsilon)
+    wanted = oracle.objective(expected.numpy(), v.double().numpy(), C, epsilon)
+    assert max(pooled.point.relative_gap) <= DUALITY_GAP
+    assert pooled.point.objective[0] == pytest.approx(wanted, rel=DUALITY_GAP, abs=FLOAT64)
+    np.testing.assert_allclose(pooled.u[0], expected, atol=FLOAT32 * float(expected.abs().max() + FLOAT64))
+
+
+def test_the_kernel_is_that_of_float32_only_where_its_error_can_be_mended():
+    v = single(60, 90, "walk")
+    assert isinstance(solved_in(v, 2.0).space, RefinedSpace)
+    assert type(solved_in(v, 1e6).space) is FrameSpace
+    assert type(solved_in(v.double(), 2.0).space) is FrameSpace
+    assert type(solved_in(1e10 * v, 2.0).space) is FrameSpace
+    assert type(solved_in(1e25 * v, 2.0).space) is FrameSpace  # products overflow
+
+
+def test_an_optimum_out_of_reach_is_sought_in_float64(monkeypatch):
+    """A kernel that is wrong by more than rounding stands for one that refinement cannot mend."""
+    monkeypatch.setattr(Frames, "single_gram", lambda self: 0.01 * self.gram())
+    v = single(60, 90, "walk")
+    pooled = solved_in(v, 200.0)
+    assert type(pooled.space) is FrameSpace
+    assert max(pooled.point.relative_gap) <= DUALITY_GAP
+
+
+def test_a_poor_kernel_is_mended_and_the_certificate_tells(monkeypatch):
+    exact = Frames.gram
+    noise = torch.from_numpy(np.random.default_rng(0).normal(size=(60, 60)))
+    monkeypatch.setattr(Frames, "single_gram", lambda self: exact(self) + 1e-5 * (noise + noise.T))
+    v = single(60, 90, "walk")
+    pooled = solved_in(v, 20.0)
+    assert isinstance(pooled.space, RefinedSpace)
+    assert max(pooled.point.relative_gap) <= DUALITY_GAP
+    np.testing.assert_allclose(pooled.u[0], rank_pool(v.double(), 20.0), atol=FLOAT32)
+
+
+def test_the_gradient_of_a_poor_kernel_is_mended_too(monkeypatch):
+    v = single(60, 90, "walk")
+    w = v.double().requires_grad_()
+    rank_pool(w, 20.0).square().sum().backward()
+    exact = Frames.gram
+    noise = torch.from_numpy(np.random.default_rng(0).normal(size=(60, 60)))
+    monkeypatch.setattr(Frames, "single_gram", lambda self: exact(self) + 1e-5 * (noise + noise.T))
+    v.requires_grad_()
+    rank_pool(v, 20.0).square().sum().backward()
+    np.testing.assert_allclose(v.grad, w.grad, atol=3 * FLOAT32 * float(w.grad.abs().max()))
+
+
+def test_batches_of_padded_float32_videos():
+    lengths = [60, 55, 50, 13, 1]
+    batch = torch.full((5, 60, 80), torch.nan)
+    for row, length in enumerate(lengths):
+        batch[row, :length] = single(length, 80, "walk", seed=row)
+    kept = batch.clone()
+    together = rank_pool(batch, 200.0, 0.5, lengths)
+    assert torch.equal(batch.nan_to_num(), kept.nan_to_num())
+    for row, length in enumerate(lengths):
+        alone = rank_pool(batch[row, :length].double(), 200.0, 0.5)
+        np.testing.assert_allclose(together[row], alone, atol=FLOAT32 * float(alone.abs().max()))
+
+
+@pytest.mark.parametrize("view", ["transposed", "every second feature", "every second frame"])
+def test_frames_anywhere_in_memory(view):
+    v = single(60, 80, "walk")
+    v = {
+        "transposed": v.T[:40].contiguous().T[:30],
+        "every second feature": v[:, ::2][:30],
+        "every second frame": v[::2],
+    }[view]
+    np.testing.assert_allclose(rank_pool(v), rank_pool(v.contiguous().double()), atol=FLOAT32 * 30)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 1500), (3, 1024), (5, 7), (9, 2049), (130, 3)])
+def test_compiled_products(shape):
+    from vidfeat.pooling import frame_kernels
+
+    random = np.random.default_rng(0)
+    v, w, u = random.normal(size=shape).astype(np.float32), random.normal(size=shape[0]), random.normal(size=shape[1])
+    summed, fit = np.full(shape[1], np.nan), np.full(shape[0] + 2, np.nan)
+    frame_kernels.combine(v, w, summed)
+    np.testing.assert_allclose(summed, v.astype(float).T @ w, atol=FLOAT64)
+    frame_kernels.predict(v, u, fit)
+    np.testing.assert_allclose(fit, [*(v.astype(float) @ u), 0, 0], atol=FLOAT64)
+    frame_kernels.combine_and_predict(v, w, summed, fit)
+    np.testing.assert_allclose(fit, [*(v.astype(float) @ (v.astype(float).T @ w)), 0, 0], rtol=FLOAT64)
