@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parent.parent / "vidfeat"
 
 # A package imports only from packages of lower levels; modules directly in vidfeat/ are level 0 and may use each other.
 LEVELS = {
-    1: "pooling codebooks kernels metrics",
+    1: "pooling codebooks kernels metrics weights",
     2: "media flow store datasets",
     3: "features encoders",
     4: "classify retrieval networks",
@@ -30,7 +30,7 @@ WRITERS = {
     "store": "the one place where results are written",
     "datasets/manifest.py": "a manifest is written as it is read: atomically, in one place",
     "datasets/demo.py": "the demo set is files",
-    "features/weights.py": "a cache of downloaded weights, no result",
+    "weights/sources.py": "a cache of downloaded weights, no result",
 }
 WRITING_CALLS = {
     "write_text",

@@ -1,9 +1,7 @@
 """The command line as documentation and contract: help, config files, JSON, exit codes, words of errors."""
 
 import dataclasses
-import functools
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -11,49 +9,22 @@ import typing
 from pathlib import Path
 
 import pytest
-from small import SMALL_FLAGS, write_clips
-from typer.testing import CliRunner
+from invoke import vidfeat
+from small import SMALL_FLAGS
 
 from vidfeat import __version__
-from vidfeat.cli.main import app
+from vidfeat.cli.command import _tables
 from vidfeat.interrupt import Interrupted
 from vidfeat.stages.config.encode import EncodeConfig
 from vidfeat.stages.config.extract import ExtractConfig
 from vidfeat.stages.config.options import flag_of
+from vidfeat.stages.config.report import DynamicImageConfig
+from vidfeat.stages.config.sensitivity import SensitivityConfig
 from vidfeat.stages.config.svm import SvmTrainConfig
-from vidfeat.store import FeatureWriter
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-COMMANDS = (
-    "extract", "encode", "svm train", "svm predict", "svm eval", "predict", "demo", "layers", "info", "verify", "diff",
-    "merge", "import", "export", "doctor",
-)  # fmt: skip
-
-
-def vidfeat(*arguments, width=200):
-    return CliRunner().invoke(
-        app, [str(argument) for argument in arguments], env={"COLUMNS": str(width), "TERM": "dumb"}
-    )
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory) -> Path:
-    return write_clips(tmp_path_factory.mktemp("clips"))
-
-
-@pytest.fixture(scope="module")
-def features(clips, tmp_path_factory) -> Path:
-    output = tmp_path_factory.mktemp("features") / "feats.h5"
-    result = vidfeat("extract", clips, "-o", output, *SMALL_FLAGS)
-    assert result.exit_code == 0, result.stderr
-    return output
-
-
-@pytest.fixture(scope="module")
-def codes(features, tmp_path_factory) -> Path:
-    output = tmp_path_factory.mktemp("codes") / "c.h5"
-    assert vidfeat("encode", features, "-o", output).exit_code == 0
-    return output
+# All that are registered, so that none can be forgotten here.
+COMMANDS = sorted(table.replace(".", " ") for table in _tables)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -66,8 +37,10 @@ def test_every_command_has_help_with_an_example_and_is_in_the_readme(command):
 
 
 @pytest.mark.parametrize(
-    ("command", "config"), [("extract", ExtractConfig), ("encode", EncodeConfig), ("svm train", SvmTrainConfig)]
-)
+    ("command", "config"),
+    [("extract", ExtractConfig), ("encode", EncodeConfig), ("svm train", SvmTrainConfig),
+     ("report dynamic-image", DynamicImageConfig), ("report sensitivity", SensitivityConfig)],
+)  # fmt: skip
 def test_help_names_every_option_of_the_config(command, config):
     text = vidfeat(*command.split(), "--help").stdout
     for field in dataclasses.fields(config):
@@ -116,7 +89,7 @@ def test_a_config_file_is_overridden_only_by_typed_flags(clips, features, tmp_pa
 @pytest.mark.parametrize(
     ("text", "words"),
     [
-        ('[extract]\nbackbon = "alexnet"\n', "has no option 'backbon'; allowed are inputs, output, backbone"),
+        ('[extract]\nbackbon = "alexnet"\n', "has no option 'backbon'; allowed are inputs, output, fps"),
         ('[extract]\nfps = "six"\n', "fps is 'six', a str; it must be a float"),
         ('[extract]\nprecision = "fp8"\n', "precision is 'fp8'; allowed are fp32, tf32, bf16, fp16"),
         ("[extract\n", "Cannot read --config"),
@@ -258,78 +231,6 @@ def test_svm_eval_of_several_runs_is_one_table(codes, tmp_path):
     assert [entry["accuracy"] for entry in found] == [found[0]["accuracy"]] * 2
     low, high = found[0]["intervals"]["accuracy"]
     assert low <= found[0]["accuracy"] <= high
-
-
-def test_shards_of_a_job_array_become_one_file(clips, features, tmp_path, monkeypatch):
-    shards = [tmp_path / f"f.shard-00{number}-of-002.h5" for number in range(2)]
-    for number, shard in enumerate(shards):
-        monkeypatch.setenv("SLURM_ARRAY_TASK_ID", str(number))
-        flags = [*SMALL_FLAGS, "--shard", "slurm/2"]
-        result = vidfeat("extract", clips, "-o", tmp_path / "f.h5", *flags)
-        assert result.exit_code == 0, result.stderr
-        assert json.loads(vidfeat("info", shard, "--json").stdout)["items"] == 3
-    monkeypatch.delenv("SLURM_ARRAY_TASK_ID")
-    monkeypatch.delenv("SLURM_PROCID", raising=False)
-    refused = vidfeat("extract", clips, "-o", tmp_path / "f.h5", *SMALL_FLAGS, "--shard", "slurm/2")
-    assert refused.exit_code == 2
-    assert "SLURM_ARRAY_TASK_ID" in refused.stderr
-
-    missing = vidfeat("merge", shards[1], "-o", tmp_path / "half.h5")
-    assert missing.exit_code == 2
-    assert "Shards 0 of 2 are missing" in missing.stderr
-    assert not (tmp_path / "half.h5").exists()
-    assert "3 items" in vidfeat("merge", shards[1], "-o", tmp_path / "half.h5", "--partial").stdout
-    assert vidfeat("merge", *shards, "-o", tmp_path / "whole.h5").exit_code == 0
-    assert vidfeat("merge", *shards, "-o", tmp_path / "links.h5", "--link").exit_code == 0
-    assert json.loads(vidfeat("info", tmp_path / "links.h5", "--json").stdout)["links"]
-    for merged in ("whole.h5", "links.h5"):
-        assert vidfeat("diff", features, tmp_path / merged).exit_code == 0
-    shards[0].unlink()
-    assert vidfeat("diff", features, tmp_path / "whole.h5").exit_code == 0
-
-
-def test_no_merge_leaves_links_to_the_parts(clips, features, tmp_path, monkeypatch):
-    monkeypatch.setattr("vidfeat.stages.extract.FeatureWriter", functools.partial(FeatureWriter, part_bytes=50_000))
-    result = vidfeat("extract", clips, "-o", tmp_path / "f.h5", *SMALL_FLAGS, "--no-merge")
-    assert result.exit_code == 0
-    assert json.loads(vidfeat("info", tmp_path / "f.h5", "--json").stdout)["links"]
-    assert len(list((tmp_path / "f.h5.parts").glob("part-*.h5"))) > 1
-    assert vidfeat("diff", features, tmp_path / "f.h5").exit_code == 0
-    dry = json.loads(vidfeat("extract", clips, "-o", tmp_path / "f.h5", *SMALL_FLAGS, "--dry-run", "--json").stdout)
-    assert (dry["skipped"], dry["frames"]) == (6, 0)
-
-
-def test_dry_run_tells_what_the_run_itself_would_say(clips, features, tmp_path):
-    def dry(output, *flags):
-        return vidfeat("extract", clips, "-o", output, *SMALL_FLAGS, "--dry-run", "--json", *flags)
-
-    assert json.loads(dry(features).stdout)["skipped"] == 6
-    for flags, words in [
-        (("--fps", "5"), "fps: not set there, 5.0 here"),
-        (("--map-pool", "max"), 'map-pool: not set there, "max" here'),
-        (("--seed", "1"), 'weights: "none:seed=0'),
-        (("--weights", "nofile.pth"), "'nofile.pth' does not exist"),
-        (("--weights", "IMAGENET9"), "unknown weights 'IMAGENET9'"),
-        (("--layers", "fc77"), "has no layer 'fc77'"),
-    ]:
-        result = dry(features, *flags)
-        assert result.exit_code == 2, flags
-        assert words in result.stderr
-    assert json.loads(dry(features, "--fps", "5", "--overwrite").stdout)["skipped"] == 0
-    damaged = tmp_path / "f.h5"
-    damaged.write_bytes(features.read_bytes()[:3000])
-    result = dry(damaged)
-    assert result.exit_code == 3
-    assert "damaged" in result.stderr
-
-
-def test_dry_run_counts_changed_videos_as_to_do(tmp_path):
-    clips = write_clips(tmp_path / "clips")
-    assert vidfeat("extract", clips, "-o", tmp_path / "f.h5", *SMALL_FLAGS).exit_code == 0
-    os.utime(clips / "a" / "v0.mp4", (1, 1))
-    result = vidfeat("extract", clips, "-o", tmp_path / "f.h5", *SMALL_FLAGS, "--dry-run", "--json")
-    facts = json.loads(result.stdout)
-    assert (facts["items"], facts["skipped"], facts["frames"]) == (6, 5, 12)
 
 
 @pytest.mark.parametrize(

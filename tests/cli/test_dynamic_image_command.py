@@ -1,37 +1,24 @@
 """``vidfeat report dynamic-image`` on the command line."""
 
-import dataclasses
 import json
 
 import pytest
-from typer.testing import CliRunner
+from invoke import vidfeat
 from videos import write_video
 
-from vidfeat.cli.main import app
-from vidfeat.stages.config.options import flag_of
-from vidfeat.stages.config.report import DynamicImageConfig
 
-
-def vidfeat(*arguments):
-    environment = {"COLUMNS": "200", "TERM": "dumb"}
-    return CliRunner().invoke(app, ["report", "dynamic-image", *map(str, arguments)], env=environment)
-
-
-def test_help_names_every_option_and_has_an_example():
-    text = vidfeat("--help").stdout
-    assert "Example:" in text
-    for field in dataclasses.fields(DynamicImageConfig):
-        assert field.metadata["argument"] or flag_of(field.name) in text
+def draw(*arguments):
+    return vidfeat("report", "dynamic-image", *arguments)
 
 
 def test_pictures_failures_and_exit_codes(tmp_path):
     video = write_video(tmp_path / "a b.mp4", 20)
     (tmp_path / "bad.mp4").write_text("text")
-    done = vidfeat(video, "-o", tmp_path / "p.png", "--window", "10", "--json")
+    done = draw(video, "-o", tmp_path / "p.png", "--window", "10", "--json")
     assert done.exit_code == 0, done.stderr
     facts = json.loads(done.stdout)
     assert (facts["done"], len(facts["pictures"][0]["windows"])) == (1, 2)
-    failed = vidfeat(video, tmp_path / "bad.mp4", "-o", tmp_path / "out")
+    failed = draw(video, tmp_path / "bad.mp4", "-o", tmp_path / "out")
     assert failed.exit_code == 1
     assert "1 done, 1 failed; 20 frames" in failed.stdout
     assert "Reasons of the 1 without a picture" in failed.stdout
@@ -42,7 +29,7 @@ def test_pictures_failures_and_exit_codes(tmp_path):
 def test_options_from_a_config_file(tmp_path):
     video = write_video(tmp_path / "v.mp4", 20)
     (tmp_path / "c.toml").write_text("[report.dynamic-image]\nwindow = 5\nsize = 24\n")
-    done = vidfeat(video, "-o", tmp_path / "p.png", "--config", tmp_path / "c.toml", "--json")
+    done = draw(video, "-o", tmp_path / "p.png", "--config", tmp_path / "c.toml", "--json")
     assert done.exit_code == 0, done.stderr
     assert len(json.loads(done.stdout)["pictures"][0]["windows"]) == 4
 
@@ -57,6 +44,6 @@ def test_options_from_a_config_file(tmp_path):
     ],
 )
 def test_wrong_usage_exits_2_with_words(arguments, words):
-    result = vidfeat(*arguments)
+    result = draw(*arguments)
     assert result.exit_code == 2
     assert words in " ".join(result.stderr.split())

@@ -10,8 +10,9 @@ from oracles.activations import activations
 
 from vidfeat.features import Extractor
 from vidfeat.features.backbones import build
-from vidfeat.features.random_weights import fill_uniform, random_state
+from vidfeat.features.random_weights import random_state
 from vidfeat.features.tracing import trace
+from vidfeat.weights.draws import fill_uniform
 
 
 def drawn(n: int, name: str = "a.weight", seed: int = 0, bound: float = 1.0) -> np.ndarray:

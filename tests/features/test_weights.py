@@ -7,12 +7,13 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+import torchvision
 from oracles.activations import network
 from safetensors.torch import save_file
 
 from vidfeat.errors import UsageError
 from vidfeat.features import Extractor
-from vidfeat.features import weights as weights_module
+from vidfeat.weights.sources import find_weights
 
 BACKBONE = "squeezenet1_1"
 
@@ -162,7 +163,7 @@ def test_torchvisions_cache_is_used_and_checked(state, tmp_path, monkeypatch):
     digest = hashlib.sha256((folder / "made.pth").read_bytes()).hexdigest()
     named = folder / f"squeezenet1_1-{digest[:8]}.pth"
     (folder / "made.pth").rename(named)
-    entry = weights_module.torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1
+    entry = torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1
     monkeypatch.setattr(
         entry, "_value_", entry.value.__class__(f"file:///nowhere/{named.name}", entry.transforms, entry.meta)
     )
@@ -172,7 +173,7 @@ def test_torchvisions_cache_is_used_and_checked(state, tmp_path, monkeypatch):
     # The same file under any name is recognised, and its preprocessing with it.
     other = tmp_path / "mine.pth"
     other.write_bytes(named.read_bytes())
-    assert weights_module.find_weights(BACKBONE, str(other)).entry is entry
+    assert find_weights(BACKBONE, str(other)).entry is entry
     named.write_bytes(named.read_bytes()[:-1] + b"?")
     assert "is damaged" in refused("DEFAULT") and "Delete it" in refused("IMAGENET1K_V1")
 
@@ -183,7 +184,7 @@ def test_a_download_is_stored_whole_or_not_at_all(state, tmp_path, monkeypatch):
     digest = hashlib.sha256((tmp_path / "source.pth").read_bytes()).hexdigest()
     source = tmp_path / f"squeezenet1_1-{digest[:8]}.pth"
     (tmp_path / "source.pth").rename(source)
-    entry = weights_module.torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1
+    entry = torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1
     monkeypatch.setattr(entry, "_value_", entry.value.__class__(source.as_uri(), entry.transforms, entry.meta))
     assert Extractor(BACKBONE, ["features.3"], weights="DEFAULT").identity["weights"] == f"sha256:{digest}"
     assert [path.name for path in (tmp_path / "hub" / "checkpoints").iterdir()] == [source.name]
@@ -191,7 +192,7 @@ def test_a_download_is_stored_whole_or_not_at_all(state, tmp_path, monkeypatch):
 
 def test_a_failed_download_tells_the_ways_out(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    entry = weights_module.torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1
+    entry = torchvision.models.SqueezeNet1_1_Weights.IMAGENET1K_V1
     missing = (tmp_path / "squeezenet1_1-00000000.pth").as_uri()
     monkeypatch.setattr(entry, "_value_", entry.value.__class__(missing, entry.transforms, entry.meta))
     words = refused("DEFAULT")

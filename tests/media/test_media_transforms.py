@@ -36,11 +36,13 @@ def test_equal_to_torchvision(size, interpolation, antialias):
     mode = tv.InterpolationMode(interpolation)
     resized = tv.resize(as_tensor(image), 256, interpolation=mode, antialias=antialias)
     warped = tv.resize(as_tensor(image), [224, 224], interpolation=mode, antialias=antialias)
+    oblong = tv.resize(as_tensor(image), [120, 250], interpolation=mode, antialias=antialias)
     common = {"interpolation": interpolation, "antialias": antialias}
     crop = Geometry("crop", 256, 224, **common)
     assert torch.equal(crop(image), tv.center_crop(resized, [224, 224]))
     assert torch.equal(Geometry("keep", 256, None, **common)(image), resized)
     assert torch.equal(Geometry("warp", None, 224, **common)(image), warped)
+    assert torch.equal(Geometry("warp", None, (120, 250), **common)(image), oblong)
     ten = Geometry("crop", 256, 224, ten_crop=True, **common)(image)
     assert torch.equal(ten, torch.stack(tv.ten_crop(resized, [224, 224])))
 
@@ -88,6 +90,16 @@ def test_any_strip_of_a_picture_can_be_resized():
         ({"mode": "stretch"}, "resize mode is 'stretch'; allowed are crop, warp, keep"),
         ({"interpolation": "lanczos"}, "interpolation is 'lanczos'; allowed are bilinear, bicubic"),
         ({"size": 0}, "size is 0; it must be a whole number of pixels"),
+        ({"size": (240, 320)}, r"size is \(240, 320\); it must be a whole number of pixels, 1 or more\."),
+        ({"mode": "warp", "shorter_side": (2, 3), "size": 9}, r"shorter_side is \(2, 3\); .* 1 or more\."),
+        (
+            {"mode": "warp", "shorter_side": None, "size": (240, 0)},
+            r"size is \(240, 0\); .*, or a pair \(height, width\)",
+        ),
+        (
+            {"mode": "warp", "shorter_side": None, "size": (1, 2, 3)},
+            r"size is \(1, 2, 3\); .*, or a pair \(height, width\)",
+        ),
         ({"size": None}, "resize mode 'crop' needs size"),
         ({"mode": "warp"}, "resize mode 'warp' has no use for shorter_side"),
         ({"mode": "keep", "shorter_side": None}, "resize mode 'keep' has no use for size"),

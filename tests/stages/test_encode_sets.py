@@ -135,7 +135,7 @@ def test_several_values(text, values):
         ({"C": "1,1.0"}, "has a value twice"),
         ({"C": "1,...,5"}, "from 1 to 5 are no whole powers of ten"),
         ({"C": "1,..."}, r"--C is '1,\.\.\.'"),
-        ({"C": "1,2", "method": "avg"}, "--C has 2 values, which only --method rankpool takes"),
+        ({"C": "1,2", "method": "hier-rankpool"}, r"--C has 2 values, which only --method rankpool takes\. Give one"),
         ({"epsilon": -1.0}, "--epsilon is -1.0; it must be 0 or more"),
         ({"window": 1}, "--window is 1; it must be 2 or more"),
         ({"window_stride": 0}, "--window-stride is 0; it must be above 0"),

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from vidfeat.stages.lanes import cores, in_lanes
+from vidfeat.stages.lanes import cores, in_lanes, one_torch_thread
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 5])
@@ -39,6 +39,14 @@ def test_lanes_use_one_thread_each_and_the_setting_comes_back():
     assert seen == [1, 1]
     assert torch.get_num_threads() == before
     assert [f.result() for f in in_lanes(lambda _: torch.get_num_threads(), range(2), 1)] == [before] * 2
+
+
+def test_one_torch_thread_for_a_while_also_after_an_error():
+    before = torch.get_num_threads()
+    with pytest.raises(ValueError, match="stop"), one_torch_thread():
+        assert torch.get_num_threads() == 1
+        raise ValueError("stop")
+    assert torch.get_num_threads() == before
 
 
 def test_an_interruption_drops_what_waits():

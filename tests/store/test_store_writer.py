@@ -1,5 +1,6 @@
+"""Items as they are written: layout, chunks, parts, memory, and what is refused."""
+
 import json
-import logging
 import tracemalloc
 
 import h5py
@@ -7,8 +8,8 @@ import numpy as np
 import pytest
 from storing import IDS, SETTINGS, beside, contents, extract, rows, store_item
 
-from vidfeat.errors import ItemError, StorageError, UsageError
-from vidfeat.store import FeatureWriter, attributes, fs, open_features, verify
+from vidfeat.errors import ItemError, UsageError
+from vidfeat.store import FeatureWriter, attributes, open_features, verify
 
 
 def test_the_file_is_laid_out_as_documented(tmp_path, monkeypatch):
@@ -196,6 +197,12 @@ def test_misuse_is_told_in_words(tmp_path):
         store_item(writer, "late")
 
 
+def test_settings_must_be_plain_values(tmp_path):
+    with pytest.raises(UsageError, match="plain finite JSON"):
+        extract(tmp_path / "feats.h5", settings={"fps": float("nan")})
+    assert beside(tmp_path / "feats.h5") == []
+
+
 def test_an_id_that_is_a_prefix_of_another_is_refused_also_across_runs(tmp_path):
     out = tmp_path / "feats.h5"
     extract(out, ["a/b", "ab"])
@@ -225,201 +232,3 @@ def test_memory_does_not_grow_with_the_length_of_an_item(tmp_path):
         assert file["long"].shape("fc7") == (16000, 1024)
         np.testing.assert_array_equal(file["long"].rows("fc7", 15990, 16000), block[-10:])
     assert not verify(out)
-
-
-def test_a_changed_option_is_named_with_both_values_and_the_way_out(tmp_path):
-    out = tmp_path / "feats.h5"
-    extract(out, IDS[:2])
-    before = out.read_bytes()
-    other = {**SETTINGS, "fps": 8.0, "map_pool": "avg"}
-    with pytest.raises(
-        UsageError, match=r"fps: 6.0 there, 8.0 here; map_pool: not set there, \"avg\" here.*--overwrite"
-    ):
-        extract(out, settings=other)
-    assert out.read_bytes() == before
-    assert beside(out) == ["feats.h5"]
-    extract(out, IDS[1:3], settings=other, overwrite=True)
-    assert contents(out)["settings"] == other
-    assert list(contents(out)["items"]) == sorted(IDS[1:3])
-
-
-def test_a_changed_option_is_found_in_parts_too(tmp_path):
-    out = tmp_path / "feats.h5"
-    extract(out, IDS[:2], close=False)
-    with pytest.raises(UsageError, match=r"fps: 6\.0 there, 7\.0 here"):
-        extract(out, settings={**SETTINGS, "fps": 7.0})
-    assert extract(out, IDS[:3]) == IDS[2:3]
-
-
-def test_settings_must_be_plain_values(tmp_path):
-    with pytest.raises(UsageError, match="plain finite JSON"):
-        extract(tmp_path / "feats.h5", settings={"fps": float("nan")})
-    assert beside(tmp_path / "feats.h5") == []
-
-
-def test_overwrite_spares_files_of_others(tmp_path):
-    out = tmp_path / "holiday.mp4"
-    out.write_bytes(b"not features")
-    with pytest.raises(UsageError, match=r"not an HDF5 file.*remove it yourself"):
-        extract(out, overwrite=True)
-    assert out.read_bytes() == b"not features"
-    assert beside(out) == ["holiday.mp4"]
-
-
-def test_outputs_that_cannot_be_are_refused_before_any_work(tmp_path):
-    with pytest.raises(UsageError, match=r"does not exist\. Create it"):
-        extract(tmp_path / "no/feats.h5")
-    with pytest.raises(UsageError, match="is a folder"):
-        extract(tmp_path)
-
-
-def test_nothing_new_leaves_the_file_untouched(tmp_path):
-    out = tmp_path / "feats.h5"
-    assert extract(out, part_bytes=1) == IDS
-    before = out.stat()
-    assert extract(out, part_bytes=1) == []
-    after = out.stat()
-    assert (before.st_ino, before.st_mtime_ns) == (after.st_ino, after.st_mtime_ns)
-    assert beside(out) == ["feats.h5"]
-
-
-def test_no_item_at_all_still_gives_a_file(tmp_path):
-    out = tmp_path / "feats.shard-000-of-002.h5"
-    extract(out, [], run={"shard": "0/2"})
-    with open_features(out) as file:
-        assert (len(file), file.shard) == (0, (0, 2))
-    assert not verify(out)
-
-
-def test_a_changed_source_wins_over_the_older_item(tmp_path):
-    out = tmp_path / "feats.h5"
-    extract(out)
-    assert extract(out, [*IDS, "new.mp4"], changed=("b.mp4",)) == ["b.mp4", "new.mp4"]
-    with open_features(out) as file:
-        np.testing.assert_array_equal(file["b.mp4"]["fc7"], rows("b.mp4", 1)["fc7"])
-        assert file["b.mp4"].attrs["size"] == 1
-        assert len(file) == len(IDS) + 1
-    assert not verify(out)
-
-
-def test_a_changed_source_wins_between_parts_before_and_after_they_are_merged(tmp_path):
-    out = tmp_path / "feats.h5"
-    extract(out, IDS[:4], close=False, part_bytes=1)
-    extract(out, IDS[:4], changed=IDS[1:2], close=False)
-    with open_features(out) as file:
-        assert file.in_progress
-        np.testing.assert_array_equal(file[IDS[1]]["fc7"], rows(IDS[1], 1)["fc7"])
-    assert extract(out, IDS[:4], changed=IDS[1:2]) == []
-    with open_features(out) as file:
-        np.testing.assert_array_equal(file[IDS[1]]["fc7"], rows(IDS[1], 1)["fc7"])
-
-
-def test_stop_keeps_finished_items_for_the_next_run_and_may_be_called_twice(tmp_path):
-    out = tmp_path / "feats.h5"
-    writer = FeatureWriter(out, SETTINGS, {}, spill_bytes=10_000)
-    for item_id in IDS[:5]:
-        store_item(writer, item_id)
-    writer.item("half").append("fc7", np.zeros((1000, 4), np.float32))
-    writer.stop()
-    writer.stop()
-    assert beside(out) == ["feats.h5.parts", "feats.h5.parts/part-0001.h5"]
-    assert extract(out) == IDS[5:]
-    assert beside(out) == ["feats.h5"]
-
-
-def test_an_error_in_the_loop_stops_and_success_closes(tmp_path):
-    out = tmp_path / "feats.h5"
-    with pytest.raises(RuntimeError, match="boom"), FeatureWriter(out, SETTINGS, {}) as writer:
-        store_item(writer, "b.mp4")
-        raise RuntimeError("boom")
-    assert not out.exists()
-    assert extract(out, ["b.mp4"]) == []
-    assert out.exists()
-
-
-def test_too_little_space_makes_links_and_a_later_run_merges(tmp_path, monkeypatch, caplog):
-    out = tmp_path / "here/feats.h5"
-    out.parent.mkdir()
-    extract(tmp_path / "plain.h5")
-    with monkeypatch.context() as patch:
-        patch.setattr(fs, "free_bytes", lambda path: 1000)
-        extract(out, part_bytes=1)
-    assert "merging the parts needs" in caplog.text
-    assert "is a file of links" in caplog.text
-    assert (out.parent / "feats.h5.parts/part-0001.h5").exists()
-    assert contents(out) == contents(tmp_path / "plain.h5")
-    assert not verify(out)
-
-    moved = tmp_path / "elsewhere"
-    out.parent.rename(moved)
-    assert contents(moved / "feats.h5") == contents(tmp_path / "plain.h5")
-    link = tmp_path / "symlink.h5"
-    link.symlink_to(moved / "feats.h5")
-    assert contents(link) == contents(tmp_path / "plain.h5")
-
-    assert extract(moved / "feats.h5") == []
-    assert beside(moved / "feats.h5") == ["feats.h5"]
-    assert contents(moved / "feats.h5") == contents(tmp_path / "plain.h5")
-
-
-def test_links_on_request_grow_and_take_an_older_file_among_the_parts(tmp_path, caplog):
-    out = tmp_path / "feats.h5"
-    extract(out, IDS[:4])
-    assert extract(out, IDS[:8], changed=IDS[:1], merge=False, part_bytes=1) == [IDS[0], *IDS[4:8]]
-    assert (tmp_path / "feats.h5.parts/part-0000.h5").exists()
-    before = out.stat().st_mtime_ns
-    assert extract(out, IDS[:8], changed=IDS[:1], merge=False) == []
-    assert out.stat().st_mtime_ns == before
-    extract(out, changed=IDS[:1], merge=False, part_bytes=1)
-    linked = contents(out)
-    assert not verify(out)
-    assert extract(out, changed=IDS[:1]) == []
-    assert contents(out) == linked
-    assert beside(out) == ["feats.h5"]
-    extract(tmp_path / "plain.h5", changed=IDS[:1])
-    assert contents(out) == contents(tmp_path / "plain.h5")
-
-
-def test_a_link_that_leads_nowhere_is_explained(tmp_path):
-    out = tmp_path / "feats.h5"
-    extract(out, IDS[:3], merge=False, part_bytes=1)
-    (tmp_path / "feats.h5.parts/part-0002.h5").unlink()
-    with open_features(out) as file:
-        assert len(file) == 3
-        with pytest.raises(StorageError, match=r"link to feats.h5.parts/part-0002.h5.*moved together"):
-            file[IDS[1]]
-    assert [problem.id for problem in verify(out)] == [IDS[1]]
-    assert extract(out, IDS[:3]) == IDS[1:2]
-    assert not verify(out)
-
-
-def test_a_quota_met_while_merging_leads_to_links(tmp_path, monkeypatch, caplog):
-    out = tmp_path / "feats.h5"
-    extract(out, part_bytes=1, close=False)
-    real = fs.open_new
-
-    def full(path):
-        if path.name == "feats.h5.tmp" and not caplog.text:
-            raise OSError(122, "Disk quota exceeded")
-        return real(path)
-
-    monkeypatch.setattr(fs, "open_new", full)
-    extract(out)
-    assert "no room to merge the parts (Disk quota exceeded)" in caplog.text
-    assert len(contents(out)["items"]) == len(IDS)
-    assert not verify(out)
-
-
-def test_progress_of_the_store_is_said_through_logging_only(tmp_path, capsys, caplog):
-    with caplog.at_level(logging.DEBUG):
-        extract(tmp_path / "feats.h5", part_bytes=1)
-    assert capsys.readouterr() == ("", "")
-
-
-def test_shards_of_one_output_do_not_mix(tmp_path):
-    out = tmp_path / "feats.h5"
-    extract(out, IDS[:2], run={"shard": "0/2"})
-    with pytest.raises(UsageError, match=r"holds shard 0/2, this is shard 1/2"):
-        extract(out, IDS[2:4], run={"shard": "1/2"})
-    with pytest.raises(UsageError, match=r"0 <= i < n.*got '2/2'"):
-        extract(tmp_path / "x.h5", run={"shard": "2/2"})

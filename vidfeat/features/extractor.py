@@ -10,10 +10,11 @@ from vidfeat.features.backbones import build, check_backbone, input_spec
 from vidfeat.features.fusion import fast_network
 from vidfeat.features.listing import BATCH, Layer, shapes_at, value_shape, without_values
 from vidfeat.features.naming import Names, Source
-from vidfeat.features.precision import arithmetic, check_device, check_precision
 from vidfeat.features.tracing import cut, needed_names, trace
 from vidfeat.features.transfer import CudaLane, Pending
-from vidfeat.features.weights import find_weights, load_weights
+from vidfeat.features.weights import load_weights
+from vidfeat.precision import arithmetic, check_device, check_precision
+from vidfeat.weights.sources import find_weights
 
 DTYPES = {"float32": torch.float32, "float16": torch.float16}
 MAP_POOLS = ("avg", "max")

@@ -2,8 +2,7 @@
 
 Version 1 of the scheme. Every parameter is drawn on its own, from its name and the seed alone:
 
-- Bits: NumPy's PCG64, whose stream NumPy guarantees, seeded with the SHA-256 of ``vidfeat-weights-1:SEED:NAME``. The
-  upper 23 bits k of each 32-bit half give u = (2k + 1)/2²³ − 1, uniform on (−1, 1), exactly in float32.
+- u, uniform on (−1, 1): see :mod:`vidfeat.weights.draws`.
 - Matrices and kernels: w = u·√3·σ with σ² = gain/fan_in, fan_in = inputs of one output value. The gain undoes what the
   activation function before the layer does to the second moment: 1/E[f(z)²] with z ~ N(0, 1), so 2 after a ReLU
   (He, Zhang, Ren and Sun, "Delving deep into rectifiers", 2015), and 4 more after a sigmoid gate, which starts at 1/2.
@@ -12,7 +11,6 @@ Version 1 of the scheme. Every parameter is drawn on its own, from its name and 
   sums together grow the second moment by a bounded factor, (1 + 1/n)ⁿ < e for branches of unit gain.
 """
 
-import hashlib
 import math
 from collections.abc import Collection
 
@@ -21,8 +19,7 @@ import torch
 from torch import fx, nn
 
 from vidfeat.features.tracing import ADD, Trace
-
-VERSION = 1
+from vidfeat.weights.draws import fill_uniform
 
 # 1/E[f(z)²], z ~ N(0, 1).
 _GAINS = {nn.ReLU: 2.0, nn.ReLU6: 2.0, nn.SiLU: 2.811, nn.Hardswish: 3.016, nn.GELU: 2.352}
@@ -33,8 +30,6 @@ _GATES = (nn.Sigmoid, nn.Hardsigmoid)
 _SMALL = ("class_token", "pos_embedding", "relative_position_bias_table")
 _SMALL_DEVIATION = 0.02
 _LOGIT_SCALE = math.log(10.0)
-
-_CHUNK = 1 << 18
 
 
 def random_state(traced: Trace, seed: int, only: Collection[str] | None = None) -> dict[str, torch.Tensor]:
@@ -53,20 +48,6 @@ def random_state(traced: Trace, seed: int, only: Collection[str] | None = None) 
             fill_uniform(values, name, seed, math.sqrt(3.0) * deviation * gain * scales.get(name, 1.0))
         state[name] = torch.from_numpy(values).view(parameter.shape)
     return state
-
-
-def fill_uniform(out: np.ndarray, name: str, seed: int, bound: float) -> None:
-    """Fill a flat float32 array with values uniform on (−bound, bound) that depend on name and seed only."""
-    digest = hashlib.sha256(f"vidfeat-weights-{VERSION}:{seed}:{name}".encode()).digest()
-    bits = np.random.PCG64(int.from_bytes(digest[:16], "little"))
-    step = np.float32(bound / 2**23)
-    # In chunks that stay in the processor's cache: five passes over 62 million values take four times as long.
-    for start in range(0, len(out), _CHUNK):
-        part = out[start : start + _CHUNK]
-        raw = bits.random_raw((len(part) + 1) // 2).astype("<u8", copy=False).view("<u4")[: len(part)]
-        odd = (raw >> np.uint32(8)) | np.uint32(1)  # 2k + 1, 24 bits, exact in float32
-        np.subtract(odd, np.float32(2**23), out=part, dtype=np.float32)
-        part *= step
 
 
 def _law(name: str, parameter: nn.Parameter) -> tuple[float | None, float]:

@@ -1,78 +1,22 @@
-"""Values of a network's parameters: torchvision's, a file's, or seeded random ones."""
+"""Gives a traced network its values, from a file or seeded random ones."""
 
-import os
 import re
-import shutil
-import tempfile
-import urllib.request
 from collections import OrderedDict
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
-import torchvision
-from torchvision.models import WeightsEnum
 
 from vidfeat.errors import UsageError
-from vidfeat.features.checkpoint import SUFFIXES, file_sha256, read_state
-from vidfeat.features.random_weights import VERSION, random_state
+from vidfeat.features.random_weights import random_state
 from vidfeat.features.tracing import Trace
+from vidfeat.weights.files import read_state, shape_text, some_names
+from vidfeat.weights.sources import Weights
 
 # Classifiers that only serve training; their values come with torchvision's files.
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 # Densely connected layers in torchvision's own files bear names from before torch 0.4.
 _OLD_DENSE = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
-
-_DOWNLOAD_TIMEOUT = 30.0
-
-
-@dataclass(frozen=True)
-class Weights:
-    """A source of values that was found.
-
-    Attributes:
-        name: for people: ``AlexNet_Weights.IMAGENET1K_V1``, a file's name, or ``none``.
-        identity: for the fingerprint: ``sha256:…`` of the file's bytes, or ``none:seed=S:vN``.
-        entry: torchvision's own entry if the values are known to be its; says how to preprocess.
-        path: the file, if there is one.
-        seed: of random values.
-    """
-
-    name: str
-    identity: str
-    entry: WeightsEnum | None = None
-    path: Path | None = None
-    seed: int = 0
-
-
-def find_weights(backbone: str, request: str, seed: int = 0) -> Weights:
-    """Find the source that ``request`` names, downloading torchvision's file unless its cache holds it.
-
-    Raises:
-        UsageError: no such entry or file, or the download failed.
-    """
-    if request == "none":
-        return Weights("none", f"none:seed={seed}:v{VERSION}", seed=seed)
-    entries = torchvision.models.get_model_weights(backbone)
-    name = request.removeprefix(entries.__name__ + ".")
-    if name in entries.__members__:
-        entry = entries[name]
-        path = _cached(entry)
-        return Weights(str(entry), "sha256:" + _checked(path, entry), entry, path)
-    path = Path(request)
-    if path.suffix not in SUFFIXES and not path.is_file():
-        allowed = ", ".join(entries.__members__)
-        raise UsageError(
-            f"unknown weights {request!r} for {backbone}; allowed are {allowed}, a file "
-            f"({', '.join(SUFFIXES)}) or none (seeded random values)."
-        )
-    if not path.is_file():
-        raise UsageError(f"weights file {request!r} does not exist.")
-    digest = file_sha256(path)
-    known = [entry for entry in entries if digest.startswith(_hash_of(entry))]
-    return Weights(path.name, "sha256:" + digest, known[0] if known else None, path)
 
 
 def load_weights(traced: Trace, weights: Weights, needed: Iterable[str]) -> list[str]:
@@ -117,16 +61,16 @@ def _check(
     problems = []
     missing = [name for name in used - set(state) if not name.endswith("num_batches_tracked")]
     if missing:
-        problems.append(f"missing: {_some(missing)}")
+        problems.append(f"missing: {some_names(missing)}")
     shapes = {name: (value, expected[name]) for name, value in state.items() if name in expected}
     wrong = {name for name, (value, wanted) in shapes.items() if value.shape != wanted.shape}
-    described = [f"{name} is {_shape(state[name])} instead of {_shape(expected[name])}" for name in wrong & used]
+    described = [f"{n} is {shape_text(state[n])} instead of {shape_text(expected[n])}" for n in wrong & used]
     if described:
-        problems.append(f"of another shape: {_some(described)}")
+        problems.append(f"of another shape: {some_names(described)}")
     extra = {name for name in state if name not in expected}
     unexpected = [name for name in extra if not _replaces_unused(traced, name, used)]
     if unexpected:
-        problems.append(f"unexpected: {_some(unexpected)}")
+        problems.append(f"unexpected: {some_names(unexpected)}")
     if problems:
         raise UsageError(
             f"weights {weights.name!r} do not fit the network: {'; '.join(problems)}. Choose the backbone that the "
@@ -135,7 +79,7 @@ def _check(
     wild = [name for name in used & set(state) if not bool(torch.isfinite(state[name]).all())]
     if wild:
         raise UsageError(
-            f"weights {weights.name!r} hold values that are not finite in {_some(wild)}, "
+            f"weights {weights.name!r} hold values that are not finite in {some_names(wild)}, "
             "which an asked layer needs; ask for layers before them or choose other weights."
         )
     return sorted((wrong | extra) - used)
@@ -152,55 +96,3 @@ def _ancestors(name: str) -> list[str]:
     """``a.b.c`` -> ``a.b.c``, ``a.b``, ``a``."""
     parts = name.split(".")
     return [".".join(parts[:length]) for length in range(len(parts), 0, -1)]
-
-
-def _hash_of(entry: WeightsEnum) -> str:
-    """First digits of the SHA-256 of torchvision's file, which its name bears."""
-    found = re.search(r"-([0-9a-f]{8,})\.[a-z]+$", entry.url)
-    return found.group(1) if found else "unknown"
-
-
-def _cached(entry: WeightsEnum) -> Path:
-    """Path of torchvision's file in torch's cache, downloaded if it is not there."""
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / entry.url.rpartition("/")[2]
-    if path.is_file():
-        return path
-    part = None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with urllib.request.urlopen(entry.url, timeout=_DOWNLOAD_TIMEOUT) as source:
-            handle, part = tempfile.mkstemp(dir=folder, suffix=".partial")
-            with os.fdopen(handle, "wb") as target:
-                shutil.copyfileobj(source, target, 1 << 20)
-        # Under its final name only when complete; several processes may do this at once.
-        os.replace(part, path)
-    except OSError as error:
-        if part is not None:
-            Path(part).unlink(missing_ok=True)
-        raise UsageError(
-            f"weights {entry} could not be had: {entry.url} failed ({error}). Ways out: put that file into "
-            f"{str(folder)!r} (TORCH_HOME moves it), give a file with --weights FILE, or --weights none for seeded "
-            "random values."
-        ) from error
-    return path
-
-
-def _checked(path: Path, entry: WeightsEnum) -> str:
-    digest, wanted = file_sha256(path), _hash_of(entry)
-    if wanted != "unknown" and not digest.startswith(wanted):
-        raise UsageError(
-            f"weights file {str(path)!r} is damaged: its SHA-256 begins with {digest[: len(wanted)]}, that of {entry} "
-            f"with {wanted}. Delete it to download it again."
-        )
-    return digest
-
-
-def _some(names: Iterable[str], limit: int = 5) -> str:
-    ordered = sorted(names)
-    rest = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
-    return ", ".join(ordered[:limit]) + rest
-
-
-def _shape(tensor: torch.Tensor) -> str:
-    return "x".join(map(str, tensor.shape)) or "a number"

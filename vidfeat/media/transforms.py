@@ -25,14 +25,15 @@ class Geometry:
     """Resize and crop of every frame.
 
     mode "crop": the shorter side to ``shorter_side``, then the centre ``size`` × ``size``; "warp": both sides to
-    ``size``, whatever the shape; "keep": no crop, and no resize unless ``shorter_side`` is given.
+    ``size``, or to a ``size`` of (height, width), whatever the shape; "keep": no crop, and no resize unless
+    ``shorter_side`` is given.
     ten_crop (mode "crop" only): four corners and the centre, then those of the mirrored picture, as torchvision does.
     ``antialias`` widens the filter when shrinking, as Pillow does.
     """
 
     mode: Literal["crop", "warp", "keep"] = "crop"
     shorter_side: int | None = 256
-    size: int | None = 224
+    size: int | tuple[int, int] | None = 224
     ten_crop: bool = False
     interpolation: str = "bilinear"
     antialias: bool = True
@@ -44,8 +45,11 @@ class Geometry:
             raise UsageError(f"interpolation is {self.interpolation!r}; allowed are {', '.join(_INTERPOLATIONS)}.")
         for name in ("shorter_side", "size"):
             value = getattr(self, name)
-            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-                raise UsageError(f"{name} is {value!r}; it must be a whole number of pixels, 1 or more.")
+            pair = self.mode == "warp" and name == "size"
+            lengths = value if pair and isinstance(value, tuple) and len(value) == 2 else (value,)
+            if value is not None and not all(map(_is_length, lengths)):
+                also = ", or a pair (height, width) of them" if pair else ""
+                raise UsageError(f"{name} is {value!r}; it must be a whole number of pixels, 1 or more{also}.")
         needed = {"crop": ("shorter_side", "size"), "warp": ("size",), "keep": ()}[self.mode]
         unused = {"crop": (), "warp": ("shorter_side",), "keep": ("size",)}[self.mode]
         for name in needed:
@@ -79,7 +83,7 @@ class Geometry:
 
     def _target(self, height: int, width: int) -> tuple[int, int]:
         if self.mode == "warp":
-            return self.size, self.size
+            return self.size if isinstance(self.size, tuple) else (self.size, self.size)
         if self.shorter_side is None:
             return height, width
         # torchvision truncates the longer side.
@@ -100,6 +104,10 @@ class Geometry:
             for i, crop in enumerate((*corners, self._centre(view)), first):
                 out[i] = crop
         return out
+
+
+def _is_length(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
 
 
 def stack_frames(frames: Sequence[torch.Tensor]) -> torch.Tensor:

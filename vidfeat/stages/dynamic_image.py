@@ -6,20 +6,14 @@ Source: H. Bilen, B. Fernando, E. Gavves, A. Vedaldi, S. Gould, *Dynamic Image N
 import logging
 import queue
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from vidfeat import interrupt
 from vidfeat.datasets.items import Item
 from vidfeat.datasets.listing import list_items
 from vidfeat.errors import ItemError, UsageError
-from vidfeat.media.sampling import Sampling
 from vidfeat.media.transforms import Geometry
 from vidfeat.progress import Progress
 from vidfeat.report.dynamic_image import DynamicImages, contact_sheet, png
@@ -28,10 +22,11 @@ from vidfeat.stages.config.report import DynamicImageConfig
 from vidfeat.stages.decoding import CHUNK_FRAMES, Chunk, DecodeOptions, Decoders, item_source
 from vidfeat.stages.devices import cores_per_device
 from vidfeat.stages.events import Failed, Finished
-from vidfeat.stages.failures import Failure, write_failures
-from vidfeat.stages.recorder import KEPT
-from vidfeat.stages.request import ignored_files
+from vidfeat.stages.failures import write_failures
+from vidfeat.stages.lanes import one_torch_thread
+from vidfeat.stages.request import ignored_files, sampling_of
 from vidfeat.stages.summary import Summary
+from vidfeat.stages.tally import KEPT, STATES, Tally
 from vidfeat.store import fs, write_bytes
 from vidfeat.store.exporting import safe_name
 
@@ -48,8 +43,7 @@ def run(config: DynamicImageConfig) -> Summary:
     stay in both cases and after a signal.
     """
     started = time.monotonic()
-    sampling = Sampling(config.fps, config.num_frames, config.stride, config.max_seconds)
-    options = DecodeOptions(sampling, geometry_of(config), timeout=config.timeout)
+    options = DecodeOptions(sampling_of(config), geometry_of(config), timeout=config.timeout)
     listing = list_items(config.inputs)
     places = places_of(config, listing.items)
     log.info("%d items.%s", len(places), ignored_files(listing))
@@ -57,26 +51,27 @@ def run(config: DynamicImageConfig) -> Summary:
     with (
         interrupt.deferred(),
         Progress(len(places)) as progress,
-        _one_thread(),
+        one_torch_thread(),  # decoding has the other cores, and pieces this small gain nothing from more
         Decoders(item_source(listing.items), options, workers, workers * CHUNK_FRAMES) as decoders,
     ):
-        painter = _Painter(places, config.window, config.hop or config.window, progress)
+        tally = Tally(progress)
+        painter = _Painter(places, config.window, config.hop or config.window, tally)
         try:
             for entry in _entries(decoders):
                 painter(entry)
         finally:
-            write_failures(config.output, painter.failures)
+            write_failures(config.output, tally.failures)
     return Summary(
         {
             "output": str(config.output),
             "items": len(places),
-            **{state: painter.states[state] for state in ("done", "truncated", "empty", "failed")},
-            "frames": painter.frames,
+            **{state: tally.states[state] for state in STATES},
+            "frames": tally.frames,
             "seconds": round(time.monotonic() - started, 3),
             "pictures": sorted(painter.pictures, key=lambda entry: entry["id"]),
-            "failures": [vars(failure) for failure in painter.failures],
+            "failures": [vars(failure) for failure in tally.failures],
         },
-        exit_code=1 if painter.failures else 0,
+        exit_code=1 if tally.failures else 0,
     )
 
 
@@ -84,18 +79,8 @@ def geometry_of(config: DynamicImageConfig) -> Geometry:
     """How frames are resized."""
     width, height = config.sides
     if height is not None:
-        return _Stretch("keep", shorter_side=None, size=None, sides=(height, width))
+        return Geometry("warp", shorter_side=None, size=(height, width))
     return Geometry("keep", shorter_side=width, size=None)
-
-
-@dataclass(frozen=True)
-class _Stretch(Geometry):
-    """Every frame at exactly ``sides`` (height, width), whatever its own shape."""
-
-    sides: tuple[int, int] = (0, 0)
-
-    def _target(self, height: int, width: int) -> tuple[int, int]:
-        return self.sides
 
 
 def places_of(config: DynamicImageConfig, items: Sequence[Item]) -> dict[str, Path]:
@@ -133,17 +118,6 @@ def _place(folder: Path, item_id: str) -> Path:
     return folder.joinpath(*folders, last + ".png")
 
 
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Torch on one thread: decoding has the other cores, and pieces this small gain nothing from more."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def _entries(decoders: Decoders) -> Iterator[Chunk | Finished | Failed]:
     while True:
         interrupt.check()
@@ -159,18 +133,14 @@ def _entries(decoders: Decoders) -> Iterator[Chunk | Finished | Failed]:
 class _Painter:
     """Takes what the decoders give, and writes the picture of every item that has ended well."""
 
-    def __init__(self, places: Mapping[str, Path], window: int | None, hop: int | None, progress: Progress) -> None:
-        self._places, self._window, self._hop, self._progress = places, window, hop, progress
+    def __init__(self, places: Mapping[str, Path], window: int | None, hop: int | None, tally: Tally) -> None:
+        self._places, self._window, self._hop, self._tally = places, window, hop, tally
         self._open: dict[str, DynamicImages] = {}
-        self._lost: set[str] = set()
-        self.frames = 0
-        self.states: Counter[str] = Counter()
-        self.failures: list[Failure] = []
         self.pictures: list[dict[str, Any]] = []
 
     def __call__(self, entry: Chunk | Finished | Failed) -> None:
-        if entry.item_id in self._lost:
-            return  # what was already under way when the item failed
+        if self._tally.lost(entry.item_id):
+            return
         try:
             match entry:
                 case Chunk():
@@ -186,16 +156,13 @@ class _Painter:
         windows = self._open.setdefault(chunk.item_id, DynamicImages(self._window, self._hop))
         for seconds, pixels in zip(chunk.times, chunk.pixels, strict=True):
             windows.add(seconds, pixels.movedim(0, -1))
-        self.frames += len(chunk.frames)
-        self._progress.add_frames(len(chunk.frames))
+        self._tally.add_frames(len(chunk.frames))
 
     def _finish(self, end: Finished) -> None:
         windows = self._open.pop(end.item_id, None)
         if end.state not in KEPT or windows is None:
             self._fail(end.item_id, end.state, end.reason)
             return
-        if end.state == "truncated":
-            log.warning("%s is truncated and kept: %s", end.item_id, end.reason)
         if windows.count == 1:
             log.warning("%s has one frame, and so no motion: its dynamic image is plain grey.", end.item_id)
         place, dynamic = self._places[end.item_id], windows.finish()
@@ -210,15 +177,8 @@ class _Painter:
                 "windows": [[round(image.first, 6), round(image.last, 6)] for image in dynamic],
             }
         )
-        self._count(end.state)
+        self._tally.keep(end.item_id, end.state, end.reason)
 
     def _fail(self, item_id: str, state: str, reason: str) -> None:
-        self._lost.add(item_id)
         self._open.pop(item_id, None)
-        log.warning("%s %s: %s", item_id, state, reason)
-        self.failures.append(Failure(item_id, state, reason))
-        self._count(state)
-
-    def _count(self, state: str) -> None:
-        self.states[state] += 1
-        self._progress.item_done(state)
+        self._tally.fail(item_id, state, reason)

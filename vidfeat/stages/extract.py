@@ -15,7 +15,7 @@ import torchvision
 from vidfeat import __version__, interrupt
 from vidfeat.datasets.items import Item
 from vidfeat.features import Extractor
-from vidfeat.features.precision import check_device, check_precision
+from vidfeat.precision import check_device, check_precision
 from vidfeat.progress import Progress
 from vidfeat.stages import plan
 from vidfeat.stages.config.extract import ExtractConfig
@@ -30,7 +30,7 @@ from vidfeat.stages.devices import (
     run_one,
 )
 from vidfeat.stages.failures import Failure, write_failures
-from vidfeat.stages.recorder import KEPT, Recorder, unfinished
+from vidfeat.stages.recorder import Recorder, unfinished
 from vidfeat.stages.request import (
     extractor_arguments,
     geometry_of,
@@ -42,6 +42,7 @@ from vidfeat.stages.request import (
     shard_of,
 )
 from vidfeat.stages.summary import Summary
+from vidfeat.stages.tally import KEPT, STATES, Tally
 from vidfeat.store import FeatureWriter
 
 log = logging.getLogger("vidfeat")
@@ -73,7 +74,7 @@ class ExtractSummary:
             "output": str(self.output),
             "items": self.items,
             "skipped": self.skipped,
-            **{state: self.states.get(state, 0) for state in ("done", "truncated", "empty", "failed")},
+            **{state: self.states.get(state, 0) for state in STATES},
             "frames": self.frames,
             "seconds": round(self.seconds, 3),
             "failures": [vars(failure) for failure in self.failures],
@@ -119,12 +120,13 @@ def run(config: ExtractConfig) -> ExtractSummary | Summary:
         finished = len(items) - len(todo)
         log.info("%d items: %d to do, %d finished before.%s", len(items), len(todo), finished, ignored_files(listing))
         with interrupt.deferred(), Progress(len(todo)) as progress:
-            recorder = Recorder(writer, todo, run_attrs=versions(), strict=config.strict, progress=progress)
+            tally = Tally(progress)
+            recorder = Recorder(writer, todo, run_attrs=versions(), strict=config.strict, tally=tally)
             try:
                 _extract(extractor, devices, device_plan, todo, recorder, writer)
             finally:
                 writer.flush()
-                write_failures(output, recorder.failures)
+                write_failures(output, tally.failures)
         writer.close()
     except BaseException:
         writer.stop()
@@ -133,10 +135,10 @@ def run(config: ExtractConfig) -> ExtractSummary | Summary:
         output=output,
         items=len(items),
         skipped=finished,
-        states=dict(recorder.states),
-        frames=recorder.frames,
+        states=dict(tally.states),
+        frames=tally.frames,
         seconds=time.monotonic() - started,
-        failures=recorder.failures,
+        failures=tally.failures,
     )
 
 

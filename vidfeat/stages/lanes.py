@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -15,22 +16,30 @@ def in_lanes(work: Callable[[Any], Any], arguments: Iterable[Any], lanes: int) -
     Several lanes compute with one thread of torch each: threads that share one small product wait for each other, and
     what stands between the products would keep one core busy only. Memory holds two arguments per lane and one more.
     """
-    before = torch.get_num_threads()
-    if lanes > 1:
-        torch.set_num_threads(1)
     under_way: deque[Future] = deque()
-    try:
-        with ThreadPoolExecutor(lanes, thread_name_prefix="lane") as pool:
-            try:
-                for argument in arguments:
-                    under_way.append(pool.submit(work, argument))
-                    if len(under_way) > 2 * lanes:
-                        yield _finished(under_way.popleft())
-                while under_way:
+    with (
+        one_torch_thread() if lanes > 1 else nullcontext(),
+        ThreadPoolExecutor(lanes, thread_name_prefix="lane") as pool,
+    ):
+        try:
+            for argument in arguments:
+                under_way.append(pool.submit(work, argument))
+                if len(under_way) > 2 * lanes:
                     yield _finished(under_way.popleft())
-            finally:
-                for future in under_way:
-                    future.cancel()
+            while under_way:
+                yield _finished(under_way.popleft())
+        finally:
+            for future in under_way:
+                future.cancel()
+
+
+@contextmanager
+def one_torch_thread() -> Iterator[None]:
+    """Every product of torch on the thread that asks for it, for work that has threads of its own; then as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
     finally:
         torch.set_num_threads(before)
 

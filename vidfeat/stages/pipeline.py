@@ -25,6 +25,7 @@ from vidfeat.features import Extractor
 from vidfeat.media.transforms import stack_frames
 from vidfeat.stages.decoding import CHUNK_FRAMES, DecodeOptions, Decoders
 from vidfeat.stages.events import Event, Failed, Finished, Rows
+from vidfeat.stages.lanes import one_torch_thread
 
 
 class Pending(Protocol):
@@ -56,13 +57,8 @@ def lanes(extractor: Extractor, threads: int) -> Iterator[tuple[Callable[[list[t
     if extractor.device.type == "cuda":
         yield lambda pixels: extractor.submit(stack_frames(pixels)), 2
         return
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(threads, thread_name_prefix="network") as pool:
-            yield lambda pixels: pool.submit(lambda: extractor.submit(stack_frames(pixels)).result()), threads + 1
-    finally:
-        torch.set_num_threads(before)
+    with one_torch_thread(), ThreadPoolExecutor(threads, thread_name_prefix="network") as pool:
+        yield lambda pixels: pool.submit(lambda: extractor.submit(stack_frames(pixels)).result()), threads + 1
 
 
 class Batcher:

@@ -11,7 +11,6 @@ from vidfeat import features
 from vidfeat.datasets.items import Item
 from vidfeat.errors import UsageError, VidfeatError
 from vidfeat.features.backbones import check_backbone, input_spec
-from vidfeat.features.weights import find_weights
 from vidfeat.media.sampling import Sampling
 from vidfeat.media.video import VideoReader
 from vidfeat.stages.config.extract import ExtractConfig
@@ -22,6 +21,7 @@ from vidfeat.store import open_features
 from vidfeat.store.layout import list_parts, parts_folder
 from vidfeat.store.settings import differences, in_words
 from vidfeat.suffixes import IMAGE_SUFFIXES
+from vidfeat.weights.sources import find_weights
 
 
 def run(config: ExtractConfig) -> Summary:

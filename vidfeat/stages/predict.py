@@ -10,7 +10,7 @@ import numpy as np
 
 from vidfeat.errors import UsageError
 from vidfeat.stages import encode, extract, runs
-from vidfeat.stages.config.encode import EncodeConfig
+from vidfeat.stages.config.encode import EncodeConfig, without_effect
 from vidfeat.stages.config.extract import ExtractConfig
 from vidfeat.stages.config.files import PredictConfig
 from vidfeat.stages.failures import Failure
@@ -53,6 +53,8 @@ def run(config: PredictConfig) -> PredictSummary:
             return PredictSummary([], extracted.failures)
         _check_settings(features, provenance)
         encoding = provenance["encode"]
+        ignored = without_effect(encoding)  # earlier versions took such options without a word
+        encoding = {name: value for name, value in encoding.items() if name not in ignored}
         chosen = rank_pooling_C(model.meta["set"])
         if chosen is not None:  # one of several sets: the others are not needed
             encoding = {**encoding, "C": f"{chosen:.12g}"}

@@ -2,25 +2,21 @@
 
 import logging
 import os
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from vidfeat.datasets.items import Item
 from vidfeat.errors import ItemError
-from vidfeat.progress import Progress
 from vidfeat.stages.events import Event, Failed, Finished, Rows
-from vidfeat.stages.failures import Failure
+from vidfeat.stages.tally import KEPT, Tally
 from vidfeat.store import FeatureWriter, ItemWriter
 
 log = logging.getLogger("vidfeat")
 
-KEPT = ("done", "truncated")
-
 
 class Recorder:
-    """Writes every finished item, and remembers what became of the others."""
+    """Writes every finished item, and tells the tally what became of each."""
 
     def __init__(
         self,
@@ -29,20 +25,16 @@ class Recorder:
         *,
         run_attrs: Mapping[str, Any],
         strict: bool,
-        progress: Progress,
+        tally: Tally,
     ) -> None:
         self._writer, self._run_attrs = writer, run_attrs
         self._items = {item.id: item for item in items}
-        self._strict, self._progress = strict, progress
+        self._strict, self._tally = strict, tally
         self._open: dict[str, ItemWriter] = {}
-        self._lost: set[str] = set()
-        self.failures: list[Failure] = []
-        self.states: Counter[str] = Counter()
-        self.frames = 0
 
     def __call__(self, event: Event) -> None:
-        if event.item_id in self._lost:
-            return  # what was already under way when the item failed
+        if self._tally.lost(event.item_id):
+            return
         match event:
             case Rows():
                 self._rows(event)
@@ -63,18 +55,15 @@ class Recorder:
         except (ItemError, ValueError) as error:  # ValueError: frames, and so maps, of another size than before
             self._fail(event.item_id, "failed", str(error))
             return
-        self.frames += len(event.times)
-        self._progress.add_frames(len(event.times))
+        self._tally.add_frames(len(event.times))
 
     def _finished(self, event: Finished) -> None:
         if event.state not in KEPT or event.item_id not in self._open:
             self._fail(event.item_id, event.state, event.reason)
             return
-        if event.state == "truncated":
-            if self._strict:
-                self._fail(event.item_id, "failed", f"truncated: {event.reason}")
-                return
-            log.warning("%s is truncated and kept: %s", event.item_id, event.reason)
+        if event.state == "truncated" and self._strict:
+            self._fail(event.item_id, "failed", f"truncated: {event.reason}")
+            return
         item = self._items[event.item_id]
         self._open.pop(event.item_id).finish(
             {**event.attrs, **source_attrs(item), **self._run_attrs, "state": event.state},
@@ -82,20 +71,13 @@ class Recorder:
             group=item.group,
             splits=item.splits,
         )
-        self._count(event.state)
+        self._tally.keep(event.item_id, event.state, event.reason)
 
     def _fail(self, item_id: str, state: str, reason: str) -> None:
-        self._lost.add(item_id)
         writer = self._open.pop(item_id, None)
         if writer is not None:
             writer.discard()
-        log.warning("%s %s: %s", item_id, state, reason)
-        self.failures.append(Failure(item_id, state, reason))
-        self._count(state)
-
-    def _count(self, state: str) -> None:
-        self.states[state] += 1
-        self._progress.item_done(state)
+        self._tally.fail(item_id, state, reason)
 
 
 def source_attrs(item: Item) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from vidfeat.media import DECODING
 from vidfeat.media.sampling import Sampling
 from vidfeat.media.transforms import Geometry
 from vidfeat.stages.config.extract import ExtractConfig
+from vidfeat.stages.config.frames import FramesConfig
 from vidfeat.stages.config.options import as_json
 
 log = logging.getLogger("vidfeat")
@@ -54,7 +55,7 @@ def extractor_arguments(config: ExtractConfig) -> dict[str, Any]:
     }
 
 
-def sampling_of(config: ExtractConfig) -> Sampling:
+def sampling_of(config: FramesConfig) -> Sampling:
     return Sampling(fps=config.fps, num_frames=config.num_frames, stride=config.stride, max_seconds=config.max_seconds)
 
 

@@ -1,13 +1,29 @@
 """Options of ``vidfeat encode``."""
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from vidfeat.errors import UsageError
-from vidfeat.stages.config.options import argument, check_positive, option, required_option
+from vidfeat.stages.config.options import argument, check_positive, flag_of, option, required_option
+
+_RANKED = ("rankpool", "approx-rankpool", "hier-rankpool")
+_SOLVED = ("rankpool", "hier-rankpool")
+_WINDOWED = ("hier-rankpool",)
+
+# Option -> the methods that it has an effect with; options that are not here have one with every method.
+METHODS_OF = {
+    **dict.fromkeys(("direction", "map", "no_smooth"), _RANKED),
+    **dict.fromkeys(("C", "epsilon"), _SOLVED),
+    **dict.fromkeys(("window", "window_stride", "depth"), _WINDOWED),
+}
+
+
+def _panel(methods: Sequence[str]) -> str:
+    return f"Rank pooling: {', '.join(methods)}"
 
 
 @dataclass(frozen=True)
@@ -20,49 +36,72 @@ class EncodeConfig:
     method: Literal["avg", "max", "rankpool", "approx-rankpool", "hier-rankpool"] = option(
         "avg", "Pooling over time; approx- and hier-: approximate and hierarchical rank pooling."
     )
-    C: str = option(
-        "2",
-        "Rank pooling: weight of the errors (LIBLINEAR's c is C/2). Several, as 0.1,1,10 or 1e-3,...,1e3 (with the "
-        "powers of ten between), write one set each: 'svm train' chooses among them.",
-        panel="Rank pooling",
-        metavar="NUMBER[,NUMBER…]",
-    )
-    epsilon: float = option(0.1, "Rank pooling: errors below this count as none.", panel="Rank pooling")
-    direction: Literal["forward", "reverse", "both"] = option(
-        "forward", "Rank pooling: order of the frames; both concatenates.", panel="Rank pooling"
-    )
-    map: Literal["none", "ssr", "posneg"] = option(
-        "none",
-        "Rank pooling: pointwise map of the smoothed frames (signed square root, or split by sign).",
-        panel="Rank pooling",
-    )
-    window: int = option(20, "Frames per window.", panel="Hierarchical rank pooling")
-    window_stride: int = option(1, "Frames from one window to the next.", panel="Hierarchical rank pooling")
-    depth: int = option(
-        2, "Levels; the last one pools the results of all windows before it.", panel="Hierarchical rank pooling"
-    )
-    no_smooth: bool = option(
-        False, "Rank pooling: take frames as they are, without the running mean.", panel="Rank pooling"
-    )
     pyramid: int = option(1, "Levels of the temporal pyramid; level l cuts the video into 2^(l-1) nodes.")
     no_normalize: bool = option(False, "Leave codes as they are instead of scaling them to L2 norm 1.")
     manifest: Path | None = option(
         None, "CSV whose labels, groups and splits replace the stored ones; only its items are encoded."
     )
 
+    direction: Literal["forward", "reverse", "both"] = option(
+        "forward", "Order of the frames; both concatenates.", panel=_panel(_RANKED)
+    )
+    map: Literal["none", "ssr", "posneg"] = option(
+        "none",
+        "Pointwise map of the smoothed frames, or for hier-rankpool of every pooled window (signed square root, or "
+        "split by sign).",
+        panel=_panel(_RANKED),
+    )
+    no_smooth: bool = option(False, "Take frames as they are, without the running mean.", panel=_panel(_RANKED))
+    C: str = option(
+        "2",
+        "Weight of the errors (LIBLINEAR's c is C/2). Several, as 0.1,1,10 or 1e-3,...,1e3 (with the powers of ten "
+        "between), write one set each, with rankpool only: 'svm train' chooses among them.",
+        panel=_panel(_SOLVED),
+        metavar="NUMBER[,NUMBER…]",
+    )
+    epsilon: float = option(0.1, "Errors below this count as none.", panel=_panel(_SOLVED))
+    window: int = option(20, "Frames per window.", panel=_panel(_WINDOWED))
+    window_stride: int = option(1, "Frames from one window to the next.", panel=_panel(_WINDOWED))
+    depth: int = option(2, "Levels; the last one pools the results of all windows before it.", panel=_panel(_WINDOWED))
+
     def __post_init__(self) -> None:
         check_positive(self, "pyramid", "window_stride", "depth")
         if self.window < 2:
             raise UsageError(f"--window is {self.window}; it must be 2 or more.")
-        if len(self.C_values) > 1 and self.method != "rankpool":
-            raise UsageError(f"--C has {len(self.C_values)} values, which only --method rankpool takes.")
         if self.epsilon < 0:
             raise UsageError(f"--epsilon is {self.epsilon}; it must be 0 or more.")
+        for name, (other, needed) in without_effect(vars(self)).items():
+            if self._is_set(name):
+                value = getattr(self, name)
+                raise UsageError(
+                    f"{flag_of(name)}{'' if value is True else f' {value}'} has no effect with {flag_of(other)} "
+                    f"{getattr(self, other)}, only with {needed}. Leave it out, on the command line or in the --config "
+                    f"file, or change {flag_of(other)}."
+                )
+        if len(self.C_values) > 1 and self.method != "rankpool":
+            raise UsageError(
+                f"--C has {len(self.C_values)} values, which only --method rankpool takes. Give one, or choose that "
+                "method."
+            )
 
     @cached_property
     def C_values(self) -> list[float]:  # noqa: N802 - C is what everybody calls it
         """The values of ``C``, from small to large."""
         return parse_C(str(self.C))
+
+    def _is_set(self, name: str) -> bool:
+        """Whether an option differs from its default; 2.0 is the C of 2."""
+        default = getattr(type(self), name)
+        return self.C_values != parse_C(default) if name == "C" else getattr(self, name) != default
+
+
+def without_effect(options: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
+    """Every option that has no effect beside the others: name -> (the option to blame, the values it would need)."""
+    method = options["method"]
+    found = {name: ("method", ", ".join(methods)) for name, methods in METHODS_OF.items() if method not in methods}
+    if method in _WINDOWED and options["depth"] == 1:  # plain rank pooling of all frames
+        found |= dict.fromkeys(("map", "window", "window_stride"), ("depth", "2 or more"))
+    return found
 
 
 def parse_C(text: str) -> list[float]:  # noqa: N802

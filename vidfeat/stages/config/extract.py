@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Literal
 
 from vidfeat.errors import UsageError
-from vidfeat.stages.config.options import argument, check_positive, option, required_option
+from vidfeat.stages.config.frames import FramesConfig
+from vidfeat.stages.config.options import check_positive, option, required_option
 
-SAMPLING = "Which frames"
 PIXELS = "Pixels"
 NETWORK = "Network"
 FILES = "Files and runs"
@@ -15,12 +15,9 @@ SPEED = "Speed"
 
 
 @dataclass(frozen=True)
-class ExtractConfig:
+class ExtractConfig(FramesConfig):
     """What to extract, from which frames, with which network, and into which file."""
 
-    inputs: list[Path] = argument(
-        "Videos, images, directories (searched recursively) or CSV manifests.", metavar="IN..."
-    )
     output: Path = required_option(
         "Features file to write (HDF5). A rerun with the same options resumes it.", short="-o"
     )
@@ -49,11 +46,6 @@ class ExtractConfig:
         None, "Stored type. By default float32 for vectors and float16 for maps.", panel=NETWORK
     )
 
-    fps: float | None = option(None, "Frames per second to keep, by timestamps. By default all frames.", panel=SAMPLING)
-    num_frames: int | None = option(None, "Keep this many frames, spread evenly over each video.", panel=SAMPLING)
-    stride: int = option(1, "Keep every n-th frame.", panel=SAMPLING)
-    max_seconds: float | None = option(None, "Read at most this much of each video.", panel=SAMPLING)
-
     size: int | None = option(None, "Side of the network's square input. By default the weights' own.", panel=PIXELS)
     shorter_side: int | None = option(
         None,
@@ -79,9 +71,6 @@ class ExtractConfig:
     )
     threads: int | None = option(None, "CPU threads of the network. By default all cores.", panel=SPEED)
     decode_threads: int = option(1, "Threads inside each video decoder.", panel=SPEED)
-    timeout: float | None = option(
-        None, "Seconds after which one item is given up. Decodes in child processes, which can be killed.", panel=SPEED
-    )
 
     overwrite: bool = option(False, "Discard what OUTPUT and its parts hold, and start anew.", panel=FILES)
     strict: bool = option(False, "Count a truncated video as failed instead of keeping it with a warning.", panel=FILES)
@@ -93,8 +82,8 @@ class ExtractConfig:
     dry_run: bool = option(False, "Say what would be done (items, frames, bytes), and do nothing.", panel=FILES)
 
     def __post_init__(self) -> None:
-        check_positive(self, "fps", "num_frames", "stride", "max_seconds", "size", "shorter_side", "timeout")
-        check_positive(self, "batch_size", "workers", "threads", "decode_threads")
+        super().__post_init__()
+        check_positive(self, "size", "shorter_side", "batch_size", "workers", "threads", "decode_threads")
         if not self.layer_names:
             raise UsageError("--layers is empty; name at least one layer. 'vidfeat layers BACKBONE' lists them.")
         clashes = [

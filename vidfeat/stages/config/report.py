@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidfeat.errors import UsageError
+from vidfeat.stages.config.frames import FramesConfig
 from vidfeat.stages.config.options import argument, check_positive, option, required_option
 from vidfeat.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
-_SAMPLING = "Which frames"
 _NO_FOLDERS = IMAGE_SUFFIXES | VIDEO_SUFFIXES | {".gif", ".pdf", ".svg"}
 _SIZE = re.compile(r"([1-9]\d*)(?:x([1-9]\d*))?", re.ASCII)
 
 
 @dataclass(frozen=True)
-class DynamicImageConfig:
+class DynamicImageConfig(FramesConfig):
     """Which videos become pictures, from which frames, and how large."""
 
     inputs: list[Path] = argument(
@@ -32,18 +32,10 @@ class DynamicImageConfig:
         "Resize frames: their shorter side, e.g. 256, or exactly WxH, e.g. 320x240. By default as they are.",
         metavar="N|WxH",
     )
-    fps: float | None = option(
-        None, "Frames per second to keep, by timestamps. By default all frames.", panel=_SAMPLING
-    )
-    num_frames: int | None = option(None, "Keep this many frames, spread evenly over each video.", panel=_SAMPLING)
-    stride: int = option(1, "Keep every n-th frame.", panel=_SAMPLING)
-    max_seconds: float | None = option(None, "Read at most this much of each video.", panel=_SAMPLING)
-    timeout: float | None = option(
-        None, "Seconds after which one item is given up. Decodes in child processes, which can be killed."
-    )
 
     def __post_init__(self) -> None:
-        check_positive(self, "window", "hop", "fps", "num_frames", "stride", "max_seconds", "timeout")
+        super().__post_init__()
+        check_positive(self, "window", "hop")
         if self.hop is not None and self.window is None:
             raise UsageError(f"--hop {self.hop} came without --window, the number of frames of one dynamic image.")
         if self.window == 1:

@@ -2,7 +2,7 @@
 
 import hashlib
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -48,6 +48,18 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         if all(name.startswith(prefix) for name in plain):
             plain = {name.removeprefix(prefix): value for name, value in plain.items()}
     return plain
+
+
+def some_names(names: Iterable[str], limit: int = 5) -> str:
+    """The first names in alphabetical order, and how many more there are."""
+    ordered = sorted(names)
+    rest = f" and {len(ordered) - limit} more" if len(ordered) > limit else ""
+    return ", ".join(ordered[:limit]) + rest
+
+
+def shape_text(tensor: torch.Tensor) -> str:
+    """``64x3x7x7``, for messages."""
+    return "x".join(map(str, tensor.shape)) or "a number"
 
 
 def _safetensors(path: Path) -> object:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vidfeat.features.precision import _switches, arithmetic
+from vidfeat.precision import _switches, arithmetic
 
 
 @pytest.mark.parametrize("kind", ["cpu", "cuda"])
