@@ -31,6 +31,14 @@ def real_actions() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def real_flow() -> Path:
+    folder = data_dir() / "flow"
+    if not folder.is_dir():
+        pytest.skip("no pair with known flow: set VIDFEAT_DATA to a folder that has flow/")
+    return folder
+
+
 @pytest.fixture(autouse=True)
 def keep_random_state():
     state, numpy_state = random.getstate(), np.random.get_state()

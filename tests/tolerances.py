@@ -36,3 +36,10 @@ YUV_420 = 3.5
 
 # Grey levels of a lossless clip's frames after RGB -> YUV -> RGB, and of a visually lossless H.264 clip (crf 18).
 CODED_GREY = 4
+
+# Mean end-point error in pixels on Middlebury's RubberWhale, at most: about 0.01 above what OpenCV 5.0 gives (TV-L1
+# 0.1562, DIS medium 0.2235, Farneback 0.3275), because releases differ.
+RUBBERWHALE = {"tvl1": 0.166, "dis": 0.234, "farneback": 0.338}
+
+# Pixels, mean: a smooth picture moved by a few pixels, away from the borders. Below what the regulariser takes.
+KNOWN_MOTION = 0.05

@@ -15,6 +15,7 @@ _LAZY = {
     "encoders": ("vidfeat.encoders", None),
     "classify": ("vidfeat.classify", None),
     "features": ("vidfeat.features", None),
+    "flow": ("vidfeat.flow", None),
     "metrics": ("vidfeat.metrics", None),
     "stages": ("vidfeat.stages", None),
 }
