@@ -37,7 +37,16 @@ def test_machine_code_is_kept_beside_the_source(installed):
     value, place = answer(installed)
     assert value == "42"
     assert Path(place.strip()).is_relative_to(installed)
-    assert list(installed.glob("__pycache__/*.nbc"))
+    assert list(installed.glob("__pycache__/compiled-*/**/*.nbc"))
+
+
+def test_another_state_of_any_source_of_the_package_is_compiled_anew(installed):
+    """Numba itself looks only at the file of the function that is called."""
+    (installed / "inner.py").write_text(KERNEL.replace("twice", "inner"))
+    (installed / "kernel.py").write_text(KERNEL.replace("2 * x", "inner(x)") + "from inner import inner\n")
+    assert answer(installed)[0] == "42"
+    (installed / "inner.py").write_text(KERNEL.replace("twice", "inner").replace("2 * x", "300 * x"))
+    assert answer(installed)[0] == "6300"
 
 
 def unwritable(folder: Path) -> None:

@@ -43,3 +43,14 @@ RUBBERWHALE = {"tvl1": 0.166, "dis": 0.234, "farneback": 0.338}
 
 # Pixels, mean: a smooth picture moved by a few pixels, away from the borders. Below what the regulariser takes.
 KNOWN_MOTION = 0.05
+
+# TV-L1 fields, mean absolute difference in pixels (the project's bar). The iteration amplifies rounding: OpenCV without
+# IPP differs from OpenCV with it by up to 0.014.
+SAME_FIELD = 0.02
+
+# The same after 60 iterations of one warp, largest difference in pixels, before anything is amplified.
+SAME_ITERATIONS = 1e-4
+
+# Grey levels, largest difference. OpenCV's resize without IPP rounds places to float32: 0.004; cubic weights: 2e-4.
+SAME_RESIZE = 0.01
+SAME_WARP = 1e-3
