@@ -80,6 +80,15 @@ def frames_of(path, first):
     return [cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY) for frame in frames]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Operations of torch on small images take longest when they share out their work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 @pytest.fixture(scope="module")
 def real_pairs():
     """Pairs of small motion: Middlebury's, cut out and halved, and two of a sport clip, reduced."""

@@ -4,39 +4,40 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-_FLOAT, _LANES = ir.FloatType(), 4
-_VECTOR = ir.VectorType(_FLOAT, _LANES)
+_FLOAT, _INDEX = ir.FloatType(), ir.IntType(32)
+_PLANES = 4  # numbers of a pixel
+_PIXEL, _PAIR = ir.VectorType(_FLOAT, _PLANES), ir.VectorType(_FLOAT, 2 * _PLANES)
 
 
 @intrinsic
 def weighted_taps(typing_context, planes, row, column, a0, a1, a2, a3, b0, b1, b2, b3):
     """Σ_j b_j Σ_i a_i planes[row + j, column + i, c] for i, j = 0…3, as a tuple over c = 0, 1, 2.
 
-    planes: C-contiguous float32 ``[H, W, 4]``; all sixteen pixels must lie inside. The four numbers of a pixel are read
-    and weighted as one vector.
+    planes: C-contiguous float32 ``[H, W, 4]``; all sixteen pixels must lie inside. Two pixels with their four numbers
+    each are read and weighted as one vector.
     """
 
     def build(context, builder, signature, arguments):
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
         index = ir.IntType(64)
         width = builder.extract_value(array.shape, 1)
-        row_size = builder.mul(width, index(_LANES))
-        start = builder.mul(builder.add(builder.mul(arguments[1], width), arguments[2]), index(_LANES))
-        across = [_repeated(builder, weight) for weight in arguments[3:7]]
-        down = [_repeated(builder, weight) for weight in arguments[7:11]]
+        row_size = builder.mul(width, index(_PLANES))
+        start = builder.mul(builder.add(builder.mul(arguments[1], width), arguments[2]), index(_PLANES))
+        across = [_repeated(builder, *arguments[3:5]), _repeated(builder, *arguments[5:7])]
+        down = [_repeated(builder, weight, weight) for weight in arguments[7:11]]
 
-        def pixel(i):
-            pointer = builder.gep(array.data, [builder.add(start, index(i * _LANES))])
-            return builder.load(builder.bitcast(pointer, _VECTOR.as_pointer()), align=4)
+        def pair(number):
+            pointer = builder.gep(array.data, [builder.add(start, index(number * 2 * _PLANES))])
+            return builder.load(builder.bitcast(pointer, _PAIR.as_pointer()), align=4)
 
         total = None
         for weight in down:
-            line = None
-            for i in range(4):
-                line = _add_product(builder, pixel(i), across[i], line)
+            line = _add_product(builder, pair(1), across[1], builder.fmul(pair(0), across[0]))
             total = _add_product(builder, line, weight, total)
             start = builder.add(start, row_size)
-        values = [builder.extract_element(total, ir.IntType(32)(c)) for c in range(3)]
+        halves = (_chosen(builder, total, total, range(first, first + _PLANES)) for first in (0, _PLANES))
+        both = builder.fadd(*halves)
+        values = [builder.extract_element(both, _INDEX(c)) for c in range(3)]
         return context.make_tuple(builder, signature.return_type, values)
 
     single, whole = types.float32, types.intp
@@ -49,8 +50,15 @@ def _add_product(builder, x, weight, total):
     return product if total is None else builder.fadd(total, product, flags=["contract"])
 
 
-def _repeated(builder, value):
-    """A vector whose numbers are all ``value``."""
-    first = builder.insert_element(ir.Constant(_VECTOR, ir.Undefined), value, ir.IntType(32)(0))
-    mask = ir.Constant(ir.VectorType(ir.IntType(32), _LANES), [0] * _LANES)
-    return builder.shuffle_vector(first, ir.Constant(_VECTOR, ir.Undefined), mask)
+def _repeated(builder, left, right):
+    """The weights of two pixels, once for each of their numbers."""
+    pixels = []
+    for value in (left, right):
+        first = builder.insert_element(ir.Constant(_PIXEL, ir.Undefined), value, _INDEX(0))
+        pixels.append(_chosen(builder, first, first, [0] * _PLANES))
+    return _chosen(builder, *pixels, range(2 * _PLANES))
+
+
+def _chosen(builder, first, second, lanes):
+    """A vector of those lanes of two vectors."""
+    return builder.shuffle_vector(first, second, ir.Constant(ir.VectorType(_INDEX, len(lanes)), list(lanes)))
