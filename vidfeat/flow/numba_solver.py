@@ -17,7 +17,7 @@ MOST_AT_ONCE = 8
 
 # Shares of the iterations expected, by experience or by extrapolation, that are done without a look at the error: to go
 # back costs more than to look.
-_EXPECTED, _EXTRAPOLATED = 0.5, 0.7
+_EXPECTED, _EXTRAPOLATED = 0.85, 1.0
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 

@@ -17,6 +17,7 @@ loops need no special case at the borders, and rows begin where the processor's 
 import numpy as np
 
 from vidfeat.compiled import compiled
+from vidfeat.flow.numba_rows import ROLES, load, never_inlined, row_address, store
 
 LEFT = 16
 
@@ -33,7 +34,7 @@ def sweep(old, new, rings, warped, inside, width, zeros, y0, y1, count, reach, t
 
     Args:
         rings: ``[2, 6, count + 3 or more, …]``, room for the rows in work. An iteration reads from one half and writes
-            to the other: loops whose input and output may be the same memory are not vectorised.
+            to the other.
         warped: planes ``[4, H, …]``: ∂W/∂x, ∂W/∂y, ρ_c and 1/|∇W|².
         inside: 1 for each of ``width`` columns of the image, then 0 for those that fill up the last vector.
         zeros: ``[6, 1, …]`` of zeros, p above the image.
@@ -41,6 +42,9 @@ def sweep(old, new, rings, warped, inside, width, zeros, y0, y1, count, reach, t
         errors: float64 ``[count or more]``, set to Σ‖Δu‖² over the rows y0…y1, for each iteration.
     """
     height, rows, columns = old.shape[1], rings.shape[2], inside.shape[0]
+    # Numbers from one plane to the next, and the first pixel of a row.
+    whole, part, none = old.shape[1] * old.shape[2] * 4, rings.shape[2] * rings.shape[3] * 4, zeros.shape[2] * 4
+    mask = row_address(inside.reshape(1, 1, columns), 0, 0)
     errors[:count] = 0.0
     for front in range(max(0, y0 - count + 1), y1 + count):
         for k in range(count):
@@ -49,62 +53,105 @@ def sweep(old, new, rings, warped, inside, width, zeros, y0, y1, count, reach, t
             if y < top or y > bottom:
                 continue
             was, ring = rings[(k + 1) % 2], rings[k % 2]
+            is_last = k == count - 1
             if y < height:
                 is_mine = y0 <= y < y1
-                source, to = (old, y) if k == 0 else (was, y % rows)
-                target, into = (new, y) if k == count - 1 and is_mine else (ring, y % rows)
-                above, over = (zeros, 0) if y == 0 else ((old, y - 1) if k == 0 else (was, (y - 1) % rows))
-                error = _primal(source, to, above, over, warped, y, inside, columns, target, into, reach, theta)
-                for i in range(2):  # no difference across the border
-                    target[i, into, LEFT + width] = target[i, into, LEFT + width - 1]
+                if k == 0:
+                    source, from_step = row_address(old, 0, y), whole
+                    above, above_step = row_address(old, 0, y - 1), whole
+                else:
+                    source, from_step = row_address(was, 0, y % rows), part
+                    above, above_step = row_address(was, 0, (y - 1) % rows), part
+                if y == 0:
+                    above, above_step = row_address(zeros, 0, 0), none
+                if is_last and is_mine:
+                    target, to_step = row_address(new, 0, y), whole
+                else:
+                    target, to_step = row_address(ring, 0, y % rows), part
+                around = row_address(warped, 0, y)
+                error = _primal(
+                    source,
+                    from_step,
+                    above,
+                    above_step,
+                    around,
+                    whole,
+                    mask,
+                    columns,
+                    width,
+                    target,
+                    to_step,
+                    reach,
+                    theta,
+                )
                 if is_mine:
                     errors[k] += error
-            if y > top:
-                is_last = k == count - 1
-                back = y - 1
-                source, to = (old, back) if k == 0 else (was, back % rows)
-                target, into = (new, back) if is_last and y0 <= back < y1 else (ring, back % rows)
-                below, under = (new, y) if is_last and y0 <= y < y1 else (ring, y % rows)
+            back = y - 1
+            if back >= top:
+                if k == 0:
+                    source, from_step = row_address(old, 0, back), whole
+                else:
+                    source, from_step = row_address(was, 0, back % rows), part
+                if is_last and y0 <= back < y1:
+                    target, to_step = row_address(new, 0, back), whole
+                else:
+                    target, to_step = row_address(ring, 0, back % rows), part
                 if y == height:
-                    below, under = target, into  # no difference
-                _dual(source, to, below, under, target, into, columns, step)
+                    below, below_step = target, to_step  # no difference across the border
+                elif is_last and y0 <= y < y1:
+                    below, below_step = row_address(new, 0, y), whole
+                else:
+                    below, below_step = row_address(ring, 0, y % rows), part
+                _dual(source, from_step, below, below_step, columns, target, to_step, step)
+
+
+# Roles of rows; those of u and p in the target are two, as the one is read while the other is written.
+_SOURCE, _ABOVE, _AROUND, _MASK, _U1, _U2, _P1X, _P1Y, _P2X, _P2Y = range(ROLES)
 
 
 @compiled(**FAST)
-def _primal(source, y, above, over, warped, row, inside, columns, target, into, reach, theta):
-    """Row ``into`` of u of ``target`` from row ``y`` of ``source``, p above it in row ``over`` of ``above``; Σ‖Δu‖²."""
+def _primal(
+    source, from_step, above, above_step, around, around_step, mask, columns, width, target, to_step, reach, theta
+):  # fmt: skip
+    """A row of u; Σ‖Δu‖². Addresses of rows, with the steps from plane to plane: what it was, p above it, the warped
+    image, and where it goes."""
+    never_inlined()
     error = _ZERO
-    for x in range(columns):
-        u1, u2 = source[0, y, x + LEFT], source[1, y, x + LEFT]
-        wx, wy = warped[0, row, x + LEFT], warped[1, row, x + LEFT]
-        rho = warped[2, row, x + LEFT] + (wx * u1 + wy * u2)
-        size = -rho * warped[3, row, x + LEFT]
+    for x in range(LEFT, LEFT + columns):
+        u1, u2 = load(source, x, _SOURCE), load(source + from_step, x, _SOURCE)
+        wx, wy = load(around, x, _AROUND), load(around + around_step, x, _AROUND)
+        rho = load(around + 2 * around_step, x, _AROUND) + (wx * u1 + wy * u2)
+        size = -rho * load(around + 3 * around_step, x, _AROUND)
         limit = reach * (wx * wx + wy * wy)
         size = reach if rho < -limit else size
         size = -reach if rho > limit else size
-        across1 = source[2, y, x + LEFT] - source[2, y, x + LEFT - 1]
-        across2 = source[4, y, x + LEFT] - source[4, y, x + LEFT - 1]
-        change1 = size * wx + theta * (across1 + (source[3, y, x + LEFT] - above[3, over, x + LEFT]))
-        change2 = size * wy + theta * (across2 + (source[5, y, x + LEFT] - above[5, over, x + LEFT]))
-        change1, change2 = inside[x] * change1, inside[x] * change2
-        target[0, into, x + LEFT], target[1, into, x + LEFT] = u1 + change1, u2 + change2
-        error += change1 * change1 + change2 * change2
+        across1 = load(source + 2 * from_step, x, _SOURCE) - load(source + 2 * from_step, x - 1, _SOURCE)
+        across2 = load(source + 4 * from_step, x, _SOURCE) - load(source + 4 * from_step, x - 1, _SOURCE)
+        down1 = load(source + 3 * from_step, x, _SOURCE) - load(above + 3 * above_step, x, _ABOVE)
+        down2 = load(source + 5 * from_step, x, _SOURCE) - load(above + 5 * above_step, x, _ABOVE)
+        change1, change2 = size * wx + theta * (across1 + down1), size * wy + theta * (across2 + down2)
+        store(target, x, u1 + change1, _U1)
+        store(target + to_step, x, u2 + change2, _U2)
+        error += load(mask, x - LEFT, _MASK) * (change1 * change1 + change2 * change2)
+    # No difference across the border.
+    store(target, LEFT + width, load(target, LEFT + width - 1, _U1), _U1)
+    store(target + to_step, LEFT + width, load(target + to_step, LEFT + width - 1, _U2), _U2)
     return error
 
 
 @compiled(**FAST)
-def _dual(source, y, below, under, target, into, columns, step):
-    """Row ``into`` of p of ``target`` from row ``y`` of ``source``; u lies in ``target`` already, the next row of it in
-    row ``under`` of ``below``."""
-    for x in range(columns):
-        here1, here2 = target[0, into, x + LEFT], target[1, into, x + LEFT]
-        right1, down1 = target[0, into, x + LEFT + 1] - here1, below[0, under, x + LEFT] - here1
-        right2, down2 = target[1, into, x + LEFT + 1] - here2, below[1, under, x + LEFT] - here2
+def _dual(source, from_step, below, below_step, columns, target, to_step, step):
+    """A row of p, where the row of u and the next one, ``below``, are new already; addresses as in :func:`_primal`."""
+    never_inlined()
+    for x in range(LEFT, LEFT + columns):
+        here1, here2 = load(target, x, _U1), load(target + to_step, x, _U2)
+        right1, down1 = load(target, x + 1, _U1) - here1, load(below, x, _U1) - here1
+        right2, down2 = load(target + to_step, x + 1, _U2) - here2, load(below + below_step, x, _U2) - here2
         norm1 = _ONE + step * np.sqrt(right1 * right1 + down1 * down1)
         norm2 = _ONE + step * np.sqrt(right2 * right2 + down2 * down2)
         both = _ONE / (norm1 * norm2)  # one division, the slowest operation here, for two
         share1, share2 = norm2 * both, norm1 * both
-        target[2, into, x + LEFT] = (source[2, y, x + LEFT] + step * right1) * share1
-        target[3, into, x + LEFT] = (source[3, y, x + LEFT] + step * down1) * share1
-        target[4, into, x + LEFT] = (source[4, y, x + LEFT] + step * right2) * share2
-        target[5, into, x + LEFT] = (source[5, y, x + LEFT] + step * down2) * share2
+        store(target + 2 * to_step, x, (load(source + 2 * from_step, x, _SOURCE) + step * right1) * share1, _P1X)
+        store(target + 3 * to_step, x, (load(source + 3 * from_step, x, _SOURCE) + step * down1) * share1, _P1Y)
+        store(target + 4 * to_step, x, (load(source + 4 * from_step, x, _SOURCE) + step * right2) * share2, _P2X)
+        store(target + 5 * to_step, x, (load(source + 5 * from_step, x, _SOURCE) + step * down2) * share2, _P2Y)
