@@ -7,17 +7,7 @@ import torch
 
 from tests.conftest import data_dir
 from tests.oracles import tvl1 as oracle
-
-# Mean absolute difference in pixels (the project's bar). With OpenCV 5 on x86 it is 0; other rounding, as in OpenCV
-# without IPP or for ARM, gives up to 0.014, because the iteration amplifies it.
-SAME_FIELD = 0.02
-# Largest difference in pixels after 60 iterations of one warp, before anything is amplified (0 on x86, 1e-6 otherwise).
-SAME_ITERATIONS = 1e-4
-# Grey levels, largest difference. Without IPP, resize rounds places to float32: 0.004. Cubic weights of float32: 2e-4.
-SAME_RESIZE = 0.01
-SAME_WARP = 1e-3
-# Pixels: the mean error of a recovered translation. The ends of the image see pixels that left it.
-RECOVERED = 0.05
+from tests.tolerances import KNOWN_MOTION, SAME_FIELD, SAME_ITERATIONS, SAME_RESIZE, SAME_WARP
 
 # Up to OpenCV 4 remap rounded coordinates to 1/32 pixel.
 STEPS = 32 if int(cv2.__version__.split(".")[0]) < 5 else None
@@ -151,7 +141,7 @@ def test_any_size(shape):
 def test_translation_is_recovered(shift):
     prev, following = texture(60, 80), texture(60, 80, *shift)
     flow, _ = oracle_flow(prev.astype(np.uint8), following.astype(np.uint8))
-    assert np.abs(flow[:, 8:-8, 8:-8] - np.reshape(shift, (2, 1, 1))).mean() <= RECOVERED
+    assert np.abs(flow[:, 8:-8, 8:-8] - np.reshape(shift, (2, 1, 1))).mean() <= KNOWN_MOTION
 
 
 def test_equal_images_stop_at_once():
