@@ -62,6 +62,13 @@ def test_line_without_frames_or_items(clock):
     assert shown.line() == "2 done, 1 failed, 3 codes in total, time left 0:00:00"
 
 
+def test_rows_of_other_names(clock):
+    shown = Progress(3, rows="fields", stream=io.StringIO(), clock=clock)
+    clock.now += 5
+    shown.add_frames(10)
+    assert "2.0 fields/s" in shown.line()
+
+
 def test_quiet(clock):
     for stream in (io.StringIO(), Terminal()):
         with Progress(2, enabled=False, stream=stream, clock=clock) as shown:

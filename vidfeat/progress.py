@@ -35,10 +35,10 @@ def write_message(text: str, stream: TextIO | None = None) -> None:
 class Progress:
     """Counts finished items and frames, and shows them; use it as a context manager.
 
-    ``total`` is the number of items still to do. Terminal: a bar with the counts of each state and frames/s. Otherwise
-    a line every 60 s, as items or frames come in, and one at the end if any was written before: done, failed, total,
-    frames/s (mean since the start) and time left (from the mean time per item). ``enabled=False`` shows nothing.
-    ``stream`` and ``clock`` are for tests.
+    ``total`` is the number of items still to do, ``rows`` what is counted besides. Terminal: a bar with the counts of
+    each state and frames/s. Otherwise a line every 60 s, as items or frames come in, and one at the end if any was
+    written before: done, failed, total, frames/s (mean since the start) and time left (from the mean time per item).
+    ``enabled=False`` shows nothing. ``stream`` and ``clock`` are for tests.
     """
 
     def __init__(
@@ -47,10 +47,11 @@ class Progress:
         unit: str = "items",
         enabled: bool | None = None,
         *,
+        rows: str = "frames",
         stream: TextIO | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.total, self.unit = total, unit
+        self.total, self.unit, self.rows = total, unit, rows
         self.states: Counter[str] = Counter()
         self.frames = 0
         self._stream = sys.stderr if stream is None else stream
@@ -85,7 +86,7 @@ class Progress:
             self._tick()
 
     def add_frames(self, count: int) -> None:
-        """``count`` more frames were processed."""
+        """``count`` more frames, or whatever ``rows`` are, were processed."""
         self.frames += count
         if self._bar is not None:
             self._show_counts()
@@ -102,7 +103,7 @@ class Progress:
         failed = sum(self.states[state] for state in _FAILED_STATES)
         elapsed = max(self._clock() - self._started, 1e-9)
         left = _clock_time(elapsed / finished * (self.total - finished)) if finished else "unknown"
-        rate = f"{self.frames / elapsed:.1f} frames/s, " if self.frames else ""
+        rate = f"{self.frames / elapsed:.1f} {self.rows}/s, " if self.frames else ""
         return f"{finished - failed} done, {failed} failed, {self.total} {self.unit} in total, {rate}time left {left}"
 
     def _tick(self) -> None:
@@ -116,7 +117,7 @@ class Progress:
     def _show_counts(self) -> None:
         elapsed = max(self._clock() - self._started, 1e-9)
         failed = sum(self.states[state] for state in _FAILED_STATES)
-        rate = f", {self.frames / elapsed:.1f} frames/s" if self.frames else ""
+        rate = f", {self.frames / elapsed:.1f} {self.rows}/s" if self.frames else ""
         # refresh=False: tqdm itself limits how often the terminal is written to.
         self._bar.set_postfix_str(f"{failed} failed{rate}", refresh=False)
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from invoke import vidfeat
 from small import SMALL_FLAGS, write_clips
+from zygote import Zygote
 
 
 @pytest.fixture(scope="session")
@@ -25,3 +26,10 @@ def codes(features, tmp_path_factory) -> Path:
     output = tmp_path_factory.mktemp("codes") / "c.h5"
     assert vidfeat("encode", features, "-o", output).exit_code == 0
     return output
+
+
+@pytest.fixture(scope="session")
+def zygote(tmp_path_factory):
+    served = Zygote(tmp_path_factory.mktemp("zygote") / "stderr.txt")
+    yield served
+    served.close()

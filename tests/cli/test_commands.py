@@ -17,8 +17,10 @@ from vidfeat.cli.command import _tables
 from vidfeat.interrupt import Interrupted
 from vidfeat.stages.config.encode import EncodeConfig
 from vidfeat.stages.config.extract import ExtractConfig
+from vidfeat.stages.config.files import ExportConfig
+from vidfeat.stages.config.flow import FlowConfig
 from vidfeat.stages.config.options import flag_of
-from vidfeat.stages.config.report import DynamicImageConfig
+from vidfeat.stages.config.report import DynamicImageConfig, FlowReportConfig
 from vidfeat.stages.config.sensitivity import SensitivityConfig
 from vidfeat.stages.config.svm import SvmTrainConfig
 
@@ -39,7 +41,8 @@ def test_every_command_has_help_with_an_example_and_is_in_the_readme(command):
 @pytest.mark.parametrize(
     ("command", "config"),
     [("extract", ExtractConfig), ("encode", EncodeConfig), ("svm train", SvmTrainConfig),
-     ("report dynamic-image", DynamicImageConfig), ("report sensitivity", SensitivityConfig)],
+     ("report dynamic-image", DynamicImageConfig), ("report sensitivity", SensitivityConfig), ("flow", FlowConfig),
+     ("report flow", FlowReportConfig), ("export", ExportConfig)],
 )  # fmt: skip
 def test_help_names_every_option_of_the_config(command, config):
     text = vidfeat(*command.split(), "--help").stdout
@@ -237,6 +240,7 @@ def test_svm_eval_of_several_runs_is_one_table(codes, tmp_path):
     ("command", "words"),
     [
         (["extract", "x.mp4", "-o", "f.h5"], "the same command goes on from there"),
+        (["flow", "x.mp4", "-o", "f.h5"], "the same command goes on from there"),
         (["demo"], "the same command goes on from there"),
         (["encode", "f.h5", "-o", "c.h5"], "Stopped: interrupted by SIGINT; nothing half-written is left."),
     ],

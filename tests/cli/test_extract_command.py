@@ -39,7 +39,7 @@ def test_shards_of_a_job_array_become_one_file(clips, features, tmp_path, monkey
 
 
 def test_no_merge_leaves_links_to_the_parts(clips, features, tmp_path, monkeypatch):
-    monkeypatch.setattr("vidfeat.stages.extract.FeatureWriter", functools.partial(FeatureWriter, part_bytes=50_000))
+    monkeypatch.setattr("vidfeat.stages.job.FeatureWriter", functools.partial(FeatureWriter, part_bytes=50_000))
     result = vidfeat("extract", clips, "-o", tmp_path / "f.h5", *SMALL_FLAGS, "--no-merge")
     assert result.exit_code == 0
     assert json.loads(vidfeat("info", tmp_path / "f.h5", "--json").stdout)["links"]

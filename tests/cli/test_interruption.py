@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from small import SMALL_FLAGS
 from videos import write_video
-from zygote import Zygote
 
 from vidfeat.store import diff, open_features, verify
 
@@ -25,13 +24,6 @@ def clips(tmp_path_factory) -> Path:
     for number in range(16):
         write_video(folder / f"v{number:02d}.mp4", 6 + number, width=80, height=64)
     return folder
-
-
-@pytest.fixture(scope="module")
-def zygote(tmp_path_factory):
-    served = Zygote(tmp_path_factory.mktemp("zygote") / "stderr.txt")
-    yield served
-    served.close()
 
 
 @pytest.fixture(scope="module")

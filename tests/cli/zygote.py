@@ -21,6 +21,7 @@ def serve() -> None:
 
     import vidfeat.cli.main
     import vidfeat.stages.extract
+    import vidfeat.stages.flow
     from vidfeat.features import Extractor
     from vidfeat.store import FeatureWriter
 

@@ -1,5 +1,7 @@
 """Still images against Pillow, and the words for files that are none."""
 
+import io
+
 import cv2
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from PIL import Image, ImageOps
 from tests.videos import cut_in_half
 from vidfeat.errors import ItemError
 from vidfeat.media import kind
-from vidfeat.media.image import _is_cut, load_image, read_image
+from vidfeat.media.image import _is_cut, grey_levels, jpeg, load_image, read_image
 
 
 @pytest.fixture
@@ -105,3 +107,16 @@ def test_kind():
     assert kind("x/a.MP4") == "video"
     assert kind("x/a.JPG") == "image"
     assert kind("x/audio.mp3") == kind("no_suffix") == "video"  # the decoder will say
+
+
+def test_grey_is_the_luma_of_bt601(picture):
+    expected = picture.astype(float) @ [0.299, 0.587, 0.114]
+    assert np.abs(grey_levels(picture) - expected).max() < 1  # rounded, in fixed point
+
+
+def test_jpeg_is_grey_and_close(picture):
+    levels = grey_levels(picture)
+    read = np.asarray(Image.open(io.BytesIO(jpeg(levels))))
+    assert read.shape == levels.shape
+    assert np.abs(read.astype(int) - levels).mean() < 1
+    assert len(jpeg(levels, 30)) < len(jpeg(levels))

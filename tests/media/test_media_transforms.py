@@ -57,6 +57,19 @@ def test_close_to_pillow(size):
     assert (difference > 0).mean() < 0.3  # most sizes: below 0.01
 
 
+def test_what_lies_between_resize_and_crop_may_have_any_channels():
+    """Flow is computed on the whole resized frame, and cropped after."""
+    geometry = Geometry("crop", 40, 32, ten_crop=True)
+    resized = geometry.resized(noise(60, 100))
+    assert resized.shape == (3, *geometry.target(60, 100)) == (3, 40, 66)
+    assert torch.equal(geometry.cropped(resized), geometry(noise(60, 100)))
+    fields = torch.arange(5 * 40 * 66).reshape(5, 40, 66)
+    crops = geometry.cropped(fields, lambda view: -view.flip(-1))
+    assert (crops.shape, crops.dtype) == ((10, 5, 32, 32), torch.int64)
+    assert torch.equal(crops[4], fields[:, 4:36, 17:49])
+    assert torch.equal(crops[9], -fields[:, 4:36, 17:49].flip(-1))
+
+
 def test_keep_changes_nothing():
     image = noise(33, 47)
     assert torch.equal(Geometry("keep", None, None)(image), as_tensor(image))

@@ -24,10 +24,11 @@ from vidfeat.errors import StorageError, UsageError, VidfeatError
 from vidfeat.features import Extractor
 from vidfeat.media.sampling import Sampling
 from vidfeat.media.transforms import Geometry
-from vidfeat.stages import extract
-from vidfeat.stages.decoding import DecodeOptions
-from vidfeat.stages.devices import DevicePlan, _serve, describe_device, device_failures, run_many, run_one
+from vidfeat.stages import extract, job
+from vidfeat.stages.computers import Computers, describe_device
+from vidfeat.stages.devices import _serve, device_failures, run_many, run_one
 from vidfeat.stages.events import Finished, Rows
+from vidfeat.stages.recipe import DevicePlan, Recipe
 from vidfeat.store import diff, open_features, verify
 
 CLIPS = 16
@@ -55,8 +56,8 @@ def reference(many, tmp_path_factory) -> Path:
 
 
 def plan(batch_size=8) -> DevicePlan:
-    options = DecodeOptions(Sampling(), Geometry("crop", 32, 32, False, "bilinear", True))
-    return DevicePlan(NETWORK, options, batch_size, workers=1, threads=1)
+    geometry = Geometry("crop", 32, 32, False, "bilinear", True)
+    return DevicePlan(Recipe(NETWORK), geometry, Sampling(), batch_size=batch_size, workers=1, threads=1)
 
 
 def items(folder: Path) -> list[Item]:
@@ -113,7 +114,7 @@ def test_every_item_comes_once_in_order_and_names_its_device(many):
 
 def test_one_device_names_itself(many):
     events = []
-    run_one(Extractor(**NETWORK), plan(), items(many)[:1], events.append, nothing)
+    run_one(Computers(Recipe(NETWORK), "cpu", 1), plan(), items(many)[:1], events.append, nothing)
     assert events[-1].attrs["device"] == "cpu"
 
 
@@ -134,7 +135,8 @@ def test_a_killed_device_process_stops_the_run_and_keeps_what_is_finished(many, 
         def kill_at_the_first_ending(event):
             emit(event)
             if isinstance(event, Finished) and not family:
-                victim = multiprocessing.active_children()[0].pid
+                # One that has its decoder: the other may still be importing.
+                victim = next(child.pid for child in multiprocessing.active_children() if descendants(child.pid))
                 family.update({victim: "", **descendants(victim)})
                 os.kill(victim, signal.SIGKILL)
 
@@ -142,7 +144,7 @@ def test_a_killed_device_process_stops_the_run_and_keeps_what_is_finished(many, 
 
     output = tmp_path / "f.h5"
     with monkeypatch.context() as patch:
-        patch.setattr(extract, "run_many", run_and_kill)
+        patch.setattr(job, "run_many", run_and_kill)
         with pytest.raises(
             VidfeatError, match=r"device cpu#[01] ended by itself \(exit code -9\)\. Everything"
         ) as stop:

@@ -21,7 +21,7 @@ from vidfeat.features import Extractor
 from vidfeat.media.child import ChildSource
 from vidfeat.media.stream import ItemStream
 from vidfeat.media.transforms import Geometry
-from vidfeat.stages import extract, merge
+from vidfeat.stages import extract, job, merge
 from vidfeat.stages.config.files import MergeConfig
 from vidfeat.store import diff, verify
 
@@ -76,7 +76,7 @@ def test_labels_groups_and_ids_of_folders(features):
 def test_a_rerun_has_nothing_to_do_and_leaves_the_file(clips, features):
     before = features.read_bytes()
     summary = run_small([clips], features)
-    assert (summary.skipped, summary.frames, summary.exit_code) == (6, 0, 0)
+    assert (summary.skipped, summary.count, summary.exit_code) == (6, 0, 0)
     assert features.read_bytes() == before
 
 
@@ -210,13 +210,13 @@ def test_a_timeout_fails_the_item_and_the_batch_goes_on(clips, tmp_path, monkeyp
 
 def test_failures_are_listed_even_when_the_run_stops(clips, tmp_path, monkeypatch):
     (tmp_path / "bad.mp4").write_text("text")
-    whole = extract.run_one
+    whole = job.run_one
 
     def stopped(*arguments):
         whole(*arguments)
         raise StorageError("the disk is gone")
 
-    monkeypatch.setattr(extract, "run_one", stopped)
+    monkeypatch.setattr(job, "run_one", stopped)
     with pytest.raises(StorageError, match="the disk is gone"):
         run_small([tmp_path / "bad.mp4", clips / "a" / "v0.mp4"], tmp_path / "f.h5")
     assert "bad.mp4" in (tmp_path / "f.h5.failures.csv").read_text()

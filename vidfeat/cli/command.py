@@ -125,11 +125,12 @@ def read_config_file(path: Path, config_class: type, table: str) -> dict[str, An
             return {}
         content = content[part]
     hints = typing.get_type_hints(config_class)
+    names = {flag_of(field.name)[2:]: field.name for field in dataclasses.fields(config_class)}
     values = {}
     for key, value in content.items():
-        name = key.replace("-", "_")
-        if name not in hints:
-            allowed = ", ".join(f.name.replace("_", "-") for f in dataclasses.fields(config_class))
+        name = names.get(key.replace("_", "-"))
+        if name is None:
+            allowed = ", ".join(names)
             raise UsageError(f"{path}: [{table}] has no option {key!r}; allowed are {allowed}.")
         values[name] = _convert(hints[name], value, f"{path}: [{table}] {key}")
     return values

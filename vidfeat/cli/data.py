@@ -32,7 +32,10 @@ _IMPORT = (
     "Turn features made by other tools into a features file.\n\n"
     "Example:  vidfeat import c3d.h5 --kind activitynet -o feats.h5"
 )
-_EXPORT = "Write one feature of every item for other tools.\n\nExample:  vidfeat export feats.h5 --feature fc7 -o out/"
+_EXPORT = (
+    "Write features, or flow, of every item for other tools.\n\n"
+    "Example:  vidfeat export feats.h5 --feature fc7 -o out/  or  vidfeat export flow.h5 --form jpg -o out/"
+)
 _DOCTOR = "Check versions, codecs, devices and the CPU's abilities.\n\nExample:  vidfeat doctor"
 
 
@@ -57,4 +60,5 @@ def _render_written(facts: dict[str, Any]) -> str:
 
 
 def _render_exported(facts: dict[str, Any]) -> str:
-    return f"{facts['output']}: {facts['written']} arrays or rows."
+    kind = "fields" if facts["form"] in files.FLOW_FORMS else "arrays or rows"
+    return f"{facts['output']}: {facts['written']} {kind}."

@@ -1,4 +1,4 @@
-"""Commands of the main job: extract, encode, svm, predict, demo."""
+"""Commands of the main job: extract, flow, encode, svm, predict, demo."""
 
 from pathlib import Path
 from typing import Any
@@ -10,11 +10,13 @@ from vidfeat.cli.console import table
 from vidfeat.stages.config.encode import EncodeConfig
 from vidfeat.stages.config.extract import ExtractConfig
 from vidfeat.stages.config.files import DemoConfig, PredictConfig
+from vidfeat.stages.config.flow import FlowConfig
 from vidfeat.stages.config.svm import SvmEvalConfig, SvmPredictConfig, SvmTrainConfig
 
 
 def register(app: typer.Typer) -> None:
     add_command(app, "extract", ExtractConfig, "extract", render=_render_extract, help=_EXTRACT, resumable=True)
+    add_command(app, "flow", FlowConfig, "flow", render=_render_flow, help=_FLOW, resumable=True)
     add_command(app, "encode", EncodeConfig, "encode", render=_render_encode, help=_ENCODE)
     svm = typer.Typer(name="svm", no_args_is_help=True, help="Train and judge linear SVMs (LIBSVM) on codes.")
     add_command(svm, "train", SvmTrainConfig, "svm:train", render=render_scores, help=_SVM_TRAIN, group="svm")
@@ -31,7 +33,17 @@ _EXTRACT = (
     "Write per-frame CNN activations of videos and images into one HDF5 file.\n\n"
     "Run it again after a crash or Ctrl-C: finished items are skipped. Exit code 1 means that some items failed; "
     "OUTPUT.failures.csv says why, the others are kept.\n\n"
+    "With --stream flow or rgb,flow a second network sees the optical flow, found as 'vidfeat flow' does; its layers "
+    "are stored as flow.LAYER.\n\n"
     "Example:  vidfeat extract videos/ -o feats.h5 --backbone resnet50 --layers avgpool --fps 8"
+)
+_FLOW = (
+    "Write the optical flow of videos, from each sampled frame to the next, into one HDF5 file.\n\n"
+    "T frames give T-1 fields, stored as flow [T-1, 2, H, W]: x before y, 8 bits within the bound. "
+    "'vidfeat export' turns them into flow_x_00000.jpg and its like, or .flo; 'vidfeat report flow' shows them.\n\n"
+    "Run it again after a crash or Ctrl-C: finished items are skipped. Exit code 1 means that some items failed; "
+    "OUTPUT.failures.csv says why (a single frame has no flow: empty), the others are kept.\n\n"
+    "Example:  vidfeat flow videos/ -o flow.h5 --fps 12.5 --size 256"
 )
 _ENCODE = (
     "Pool the frames of every item into one vector.\n\n"
@@ -60,17 +72,25 @@ _SVM_EVAL = (
 
 
 def _render_extract(facts: dict[str, Any]) -> str:
+    return _render_job(facts, "extract", "frames", "features")
+
+
+def _render_flow(facts: dict[str, Any]) -> str:
+    return _render_job(facts, "compute the flow of", "fields", "flow")
+
+
+def _render_job(facts: dict[str, Any], verb: str, rows: str, result: str) -> str:
     if "bytes" in facts:
         return (
-            f"Would extract {facts['items']} items ({facts['skipped']} finished, {facts['unreadable']} unreadable), "
-            f"about {facts['frames']} frames, {facts['bytes'] / 1e6:.1f} MB, into {facts['output']}."
+            f"Would {verb} {facts['items']} items ({facts['skipped']} finished, {facts['unreadable']} unreadable), "
+            f"about {facts[rows]} {rows}, {facts['bytes'] / 1e6:.1f} MB, into {facts['output']}."
         )
     counts = ", ".join(f"{facts[state]} {state}" for state in ("done", "truncated", "empty", "failed") if facts[state])
-    rate = facts["frames"] / facts["seconds"] if facts["seconds"] else 0.0
+    rate = facts[rows] / facts["seconds"] if facts["seconds"] else 0.0
     text = f"{facts['output']}: {counts or 'nothing new'}; {facts['skipped']} finished before. "
-    text += f"{facts['frames']} frames in {facts['seconds']:.1f} s ({rate:.1f} frames/s)."
+    text += f"{facts[rows]} {rows} in {facts['seconds']:.1f} s ({rate:.1f} {rows}/s)."
     if facts["failures"]:
-        text += f"\nReasons of the {len(facts['failures'])} without features: {facts['output']}.failures.csv"
+        text += f"\nReasons of the {len(facts['failures'])} without {result}: {facts['output']}.failures.csv"
     return text
 
 

@@ -6,7 +6,7 @@ import typer
 
 from vidfeat.cli.command import add_command
 from vidfeat.cli.console import table
-from vidfeat.stages.config.report import DynamicImageConfig
+from vidfeat.stages.config.report import DynamicImageConfig, FlowReportConfig
 from vidfeat.stages.config.sensitivity import SensitivityConfig
 
 
@@ -20,6 +20,7 @@ def register(app: typer.Typer) -> None:
         report, "dynamic-image", DynamicImageConfig, "dynamic_image", render=_render_dynamic_image, help=_DYNAMIC_IMAGE,
         group="report",
     )  # fmt: skip
+    add_command(report, "flow", FlowReportConfig, "report_flow", render=_render_flow, help=_FLOW, group="report")
     app.add_typer(report)
 
 
@@ -36,6 +37,15 @@ _DYNAMIC_IMAGE = (
     "Example:  vidfeat report dynamic-image walk.mp4 -o walk.png --window 50 --hop 25"
 )
 
+_FLOW = (
+    "Show the optical flow of videos: films with the frames on the left and their flow on the right, or pictures.\n\n"
+    "The direction of the motion is the hue, its length the saturation (Baker et al., A Database and Evaluation "
+    "Methodology for Optical Flow, 2011): no motion is white, what is longer than the maximum darker. Pictures of "
+    "--form png have the wheel in their corner. Exit code 1 means that some items failed; OUTPUT.failures.csv says "
+    "why, the others are kept.\n\n"
+    "Example:  vidfeat report flow walk.mp4 -o walk-flow.mp4 --max-seconds 10"
+)
+
 
 def _render_sensitivity(facts: dict[str, Any]) -> str:
     rows = []
@@ -46,8 +56,18 @@ def _render_sensitivity(facts: dict[str, Any]) -> str:
 
 
 def _render_dynamic_image(facts: dict[str, Any]) -> str:
+    return _render_pictures(facts, "frames", "picture")
+
+
+def _render_flow(facts: dict[str, Any]) -> str:
+    text = _render_pictures(facts, "fields", "film or pictures")
+    full = {f"{shown['maximum']:.3g}" for shown in facts["pictures"]}
+    return text + (f"\nFull colour: {', '.join(sorted(full, key=float))} pixels of motion." if full else "")
+
+
+def _render_pictures(facts: dict[str, Any], rows: str, what: str) -> str:
     counts = ", ".join(f"{facts[state]} {state}" for state in ("done", "truncated", "empty", "failed") if facts[state])
-    text = f"{facts['output']}: {counts}; {facts['frames']} frames in {facts['seconds']:.1f} s."
+    text = f"{facts['output']}: {counts}; {facts[rows]} {rows} in {facts['seconds']:.1f} s."
     if facts["failures"]:
-        text += f"\nReasons of the {len(facts['failures'])} without a picture: {facts['output']}.failures.csv"
+        text += f"\nReasons of the {len(facts['failures'])} without a {what}: {facts['output']}.failures.csv"
     return text

@@ -4,6 +4,7 @@ from typing import Any
 
 _HOME = {
     "Extractor": "extractor",
+    "FlowInput": "flow_input",
     "Pending": "transfer",
     "InputSpec": "backbones",
     "list_backbones": "backbones",

@@ -7,6 +7,7 @@ import torch
 
 from vidfeat.errors import ItemError, UsageError
 from vidfeat.features.backbones import build, check_backbone, input_spec
+from vidfeat.features.flow_input import ZERO, FlowInput, widen_first
 from vidfeat.features.fusion import fast_network
 from vidfeat.features.listing import BATCH, Layer, shapes_at, value_shape, without_values
 from vidfeat.features.naming import Names, Source
@@ -21,7 +22,7 @@ MAP_POOLS = ("avg", "max")
 
 
 class Extractor:
-    """Computes layers of a torchvision network for batches of images.
+    """Computes layers of a torchvision network for batches of images, or of optical flow.
 
     Pixels p ∈ {0…255} become (p/255 − mean)/std on the device; one forward pass, cut after the last asked layer, gives
     all layers. A layer's values do not depend on which others are asked.
@@ -38,6 +39,7 @@ class Extractor:
         dtype: type of the results, ``float32`` or ``float16``; by default float32 for vectors, float16 for the rest.
             A value beyond float16's 65504 becomes infinite: the caller must check.
         size: side of the input, if not the weights' own.
+        flow: the input is quantised flow of this kind instead of RGB.
 
     Attributes:
         layers: name, node and shape of each asked layer, for images of ``input_spec.size``.
@@ -63,21 +65,24 @@ class Extractor:
         map_pool: str | None = None,
         dtype: str | None = None,
         size: int | None = None,
+        flow: FlowInput | None = None,
     ):
         check_backbone(backbone)
         self.backbone, self.precision, self.map_pool = backbone, precision, map_pool
+        self.channels = 3 if flow is None else flow.channels
         self.device = check_device(device)
         number = check_precision(precision, self.device)
         _check_choices(layers, map_pool, dtype)
 
         traced = trace(build(backbone))
+        first = None if flow is None else widen_first(traced, flow)
         names = Names(backbone, traced)
         self._sources = [names.find(layer) for layer in layers]
         outputs = [source.node for source in self._sources]
         source = find_weights(backbone, str(weights), seed)
         self.weights_name = source.name
         self.input_spec = input_spec(backbone, source.entry).resized(size)
-        self._shapes = without_values(traced.module, cut(traced.graph, outputs))
+        self._shapes = without_values(traced.module, cut(traced.graph, outputs), self.channels)
         self._sizes: dict[tuple[int, int], list[tuple[int, ...]]] = {}
         shapes = self._value_shapes(self.input_spec.size, self.input_spec.size)
         self._activations = sum(math.prod(shape) // BATCH for shape in self._shapes.shapes.values())
@@ -87,12 +92,17 @@ class Extractor:
         ]
         self._dtypes = [DTYPES[dtype or ("float32" if layer.is_vector else "float16")] for layer in self.layers]
 
-        self.ignored = load_weights(traced, source, needed_names(outputs))
+        self.ignored = load_weights(
+            traced, source, needed_names(outputs), {} if flow is None else {f"{first}.weight": flow.first_weight}
+        )
         self._network = fast_network(traced, outputs, self.device, number)
         self._number = number
-        mean, std = (torch.tensor(value, dtype=torch.float32) for value in (self.input_spec.mean, self.input_spec.std))
-        self._scale = (1.0 / (255.0 * std)).to(self.device)
-        self._shift = (-mean / std).to(self.device)
+        mean, std = list(self.input_spec.mean), list(self.input_spec.std)
+        if flow is not None:
+            mean, std = [ZERO] * flow.channels, flow.deviations(std)
+        scale = torch.tensor(std, dtype=torch.float32)
+        self._scale = (1.0 / (255.0 * scale)).to(self.device)
+        self._shift = (-torch.tensor(mean, dtype=torch.float32) / scale).to(self.device)
         self._lane = CudaLane(self.device) if self.device.type == "cuda" else None
         self.identity = {
             "backbone": backbone,
@@ -104,22 +114,24 @@ class Extractor:
                 layer.name: str(kind).removeprefix("torch.")
                 for layer, kind in zip(self.layers, self._dtypes, strict=True)
             },
-            "input": {"mean": list(self.input_spec.mean), "std": list(self.input_spec.std)},
+            "input": {"mean": mean, "std": std} if flow is None else {**flow.identity(), "mean": ZERO, "std": std[:2]},
         }
 
     def submit(self, pixels: torch.Tensor) -> Pending:
         """Start a batch.
 
         Args:
-            pixels: uint8 RGB [N, 3, h, w], any memory format (channels-last is fastest), of any size the network takes.
-                On a GPU it must not be changed before the result was fetched.
+            pixels: uint8 RGB [N, 3, h, w], or quantised flow [N, C, h, w], any memory format (channels-last is
+                fastest), of any size the network takes. On a GPU it must not be changed before the result was fetched.
 
         Raises:
             UsageError: another type or shape.
             ItemError: the network cannot take images of this size.
         """
-        if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3:
-            raise UsageError(f"pixels are {pixels.dtype} {tuple(pixels.shape)}; expected torch.uint8 (N, 3, h, w).")
+        if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != self.channels:
+            raise UsageError(
+                f"pixels are {pixels.dtype} {tuple(pixels.shape)}; expected torch.uint8 (N, {self.channels}, h, w)."
+            )
         try:
             self._value_shapes(*pixels.shape[2:])
         except UsageError as error:
@@ -156,11 +168,11 @@ class Extractor:
 
     def _normalised(self, pixels: torch.Tensor) -> torch.Tensor:
         """(p/255 − mean)/std, channels-last."""
-        n, _, height, width = pixels.shape
+        n, channels, height, width = pixels.shape
         # Whole rows at a time: an inner loop over three channels would not fill a register.
-        rows = pixels.permute(0, 2, 3, 1).reshape(n, height, width * 3).to(torch.float32)
+        rows = pixels.permute(0, 2, 3, 1).reshape(n, height, width * channels).to(torch.float32)
         rows.mul_(self._scale.repeat(width)).add_(self._shift.repeat(width))
-        return rows.view(n, height, width, 3).permute(0, 3, 1, 2).to(self._number)
+        return rows.view(n, height, width, channels).permute(0, 3, 1, 2).to(self._number)
 
     def _stored(self, source: Source, value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         if source.pooled:

@@ -61,9 +61,9 @@ def layers(backbone: str, *, size: int | None = None, nodes: bool = False) -> li
 BATCH = 2
 
 
-def without_values(module: nn.Module, graph: fx.Graph) -> ShapeRun:
+def without_values(module: nn.Module, graph: fx.Graph, channels: int = 3) -> ShapeRun:
     """A runner that finds shapes; it holds no values, and shares nothing with ``module``."""
-    return ShapeRun(fx.GraphModule(copy.deepcopy(module).to("meta"), graph))
+    return ShapeRun(fx.GraphModule(copy.deepcopy(module).to("meta"), graph), channels)
 
 
 def shapes_at(backbone: str, runner: ShapeRun, height: int, width: int) -> dict[str, tuple[int, ...]]:

@@ -114,8 +114,9 @@ def cut(graph: fx.Graph, outputs: list[fx.Node]) -> fx.Graph:
 class ShapeRun(fx.Interpreter):
     """Shapes of all nodes of a network on the meta device: nothing is computed."""
 
-    def __init__(self, network: fx.GraphModule):
+    def __init__(self, network: fx.GraphModule, channels: int = 3):
         super().__init__(network)
+        self.channels = channels
         self.shapes: dict[str, tuple[int, ...]] = {}
 
     def run_node(self, n: fx.Node) -> object:
@@ -125,11 +126,11 @@ class ShapeRun(fx.Interpreter):
         return value
 
     def of(self, batch: int, height: int, width: int) -> dict[str, tuple[int, ...]]:
-        """Node name (of fx) -> shape, for a batch of RGB images.
+        """Node name (of fx) -> shape, for a batch of images.
 
         Raises whatever torch raises if the network cannot take such an image.
         """
         self.shapes = {}
         with torch.no_grad():
-            self.run(torch.empty(batch, 3, height, width, device="meta"))
+            self.run(torch.empty(batch, self.channels, height, width, device="meta"))
         return self.shapes

@@ -2,7 +2,8 @@
 
 import re
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 
 import torch
 
@@ -19,13 +20,19 @@ _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 _OLD_DENSE = re.compile(r"^(.*denselayer\d+\.(?:norm|conv))\.([12]\.\w+)$")
 
 
-def load_weights(traced: Trace, weights: Weights, needed: Iterable[str]) -> list[str]:
+def load_weights(
+    traced: Trace,
+    weights: Weights,
+    needed: Iterable[str],
+    adapted: Mapping[str, Callable[[torch.Tensor], torch.Tensor]] = MappingProxyType({}),
+) -> list[str]:
     """Give the traced module its values; those of layers that are not in ``needed`` may be absent.
 
     Args:
         traced: the network; its parameters are replaced.
         weights: where to take the values from.
         needed: paths of the modules and parameters that will be used.
+        adapted: by name, what makes of a value in a file that of the network; drawn values need none.
 
     Returns:
         Names in the file that were left out, because no asked layer needs them.
@@ -42,6 +49,7 @@ def load_weights(traced: Trace, weights: Weights, needed: Iterable[str]) -> list
     else:
         state = {_OLD_DENSE.sub(r"\1\2", name): value for name, value in read_state(weights.path).items()}
         state = {name: value for name, value in state.items() if not name.startswith(_AUXILIARY)}
+        state |= {name: adapt(state[name]) for name, adapt in adapted.items() if name in state}
         ignored = _check(weights, traced, state, expected, used)
     values = OrderedDict((name, state[name].to(expected[name].dtype)) for name in expected if name in used & set(state))
     # As the newest version of each module's layout: mnasnet rebuilds itself for files that tell none.

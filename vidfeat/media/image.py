@@ -1,4 +1,4 @@
-"""Reading a still image file as upright 8-bit RGB."""
+"""Still images: files to upright 8-bit RGB, RGB to grey, and grey to JPEG."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 
 from vidfeat.errors import ItemError
+
+OPENCV = cv2.__version__
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,16 @@ def load_image(path: str | Path) -> Image:
     if pixels is None:
         raise ItemError(f"'{path}' cannot be decoded as an image; it is of another kind, or damaged.")
     return Image(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), "the image data end too early" if _is_cut(data) else "")
+
+
+def grey_levels(pixels: np.ndarray) -> np.ndarray:
+    """[H, W, 3] uint8 RGB -> [H, W] uint8: 0.299·R + 0.587·G + 0.114·B, rounded as OpenCV does."""
+    return cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+
+
+def jpeg(levels: np.ndarray, quality: int = 95) -> bytes:
+    """[H, W] uint8 as the bytes of a grey JPEG file; quality 0…100."""
+    return cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1].tobytes()
 
 
 def _is_cut(data: bytes) -> bool:

@@ -1,24 +1,26 @@
 """The one entry for extraction: the sampled frames of an item, resized and cropped, in this process or in a child."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import torch
+import numpy as np
 
 from vidfeat.media.child import ChildSource, DecoderChild
 from vidfeat.media.sampling import Sampling
 from vidfeat.media.source import FrameSource, Outcome
-from vidfeat.media.transforms import Geometry
 
 __all__ = ["ChildStream", "DecoderChild", "ItemStream", "Outcome"]
+
+# A ``Geometry``, or whatever else makes of [H, W, 3] uint8 what is wanted of a frame.
+View = Callable[[np.ndarray], Any]
 
 
 class _Stream:
     """(index, time, pixels) of each sampled frame of a source; a context manager."""
 
-    def __init__(self, frames: FrameSource | ChildSource, geometry: Geometry) -> None:
+    def __init__(self, frames: FrameSource | ChildSource, geometry: View) -> None:
         self._frames = frames
         self._geometry = geometry
 
@@ -35,7 +37,7 @@ class _Stream:
         """width, height (as displayed), rotation, fps, frames_expected."""
         return self._frames.source
 
-    def __iter__(self) -> Iterator[tuple[int, float, torch.Tensor]]:
+    def __iter__(self) -> Iterator[tuple[int, float, Any]]:
         for index, time, image in self._frames:
             yield index, time, self._geometry(image)
 
@@ -58,7 +60,7 @@ class ItemStream(_Stream):
         self,
         path: str | Path,
         *,
-        geometry: Geometry,
+        geometry: View,
         start: float | None = None,
         end: float | None = None,
         sampling: Sampling = Sampling(),
@@ -80,7 +82,7 @@ class ChildStream(_Stream):
         *,
         child: DecoderChild,
         timeout: float,
-        geometry: Geometry,
+        geometry: View,
         start: float | None = None,
         end: float | None = None,
         sampling: Sampling = Sampling(),

@@ -6,7 +6,7 @@ Pillow's). torchvision's older ``transforms.functional`` computes in float32 and
 the pixels, at several times the cost.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +18,10 @@ from vidfeat.errors import UsageError
 
 _MODES = ("crop", "warp", "keep")
 _INTERPOLATIONS = ("bilinear", "bicubic")
+
+
+def _mirrored(pixels: torch.Tensor) -> torch.Tensor:
+    return pixels.flip(-1)
 
 
 @dataclass(frozen=True)
@@ -70,18 +74,31 @@ class Geometry:
 
         One frame runs on the calling thread alone, without the GIL. The result may share memory with ``image``.
         """
+        return self.cropped(self.resized(image))
+
+    def resized(self, image: np.ndarray) -> torch.Tensor:
+        """The first half: [H, W, 3] uint8 -> [3, H', W'] uint8, the whole picture."""
         height, width = image.shape[:2]
         pixels = torch.from_numpy(image)[None].permute(0, 3, 1, 2)  # the batch axis first: its stride marks the layout
-        target = self._target(height, width)
+        target = self.target(height, width)
         if target != (height, width):
             # uint8 in, uint8 out: torch's fixed-point kernel, without a float copy of the frame.
             pixels = interpolate(pixels, target, mode=self.interpolation, align_corners=False, antialias=self.antialias)
-        pixels = pixels[0]
+        return pixels[0]
+
+    def cropped(
+        self, pixels: torch.Tensor, mirrored: Callable[[torch.Tensor], torch.Tensor] = _mirrored
+    ) -> torch.Tensor:
+        """The second half: [C, H', W'] of any type -> [C, h, w] (ten-crop: [10, C, h, w]), a view where it can be one.
+
+        ``mirrored`` exchanges left and right, which for flow also turns the vectors around.
+        """
         if self.mode != "crop":
             return pixels
-        return self._ten_crops(pixels) if self.ten_crop else self._centre(pixels)
+        return self._ten_crops(pixels, mirrored) if self.ten_crop else self._centre(pixels)
 
-    def _target(self, height: int, width: int) -> tuple[int, int]:
+    def target(self, height: int, width: int) -> tuple[int, int]:
+        """Height and width after ``resized``."""
         if self.mode == "warp":
             return self.size if isinstance(self.size, tuple) else (self.size, self.size)
         if self.shorter_side is None:
@@ -96,10 +113,10 @@ class Geometry:
         top, left = round((height - self.size) / 2.0), round((width - self.size) / 2.0)
         return pixels[:, top : top + self.size, left : left + self.size]
 
-    def _ten_crops(self, pixels: torch.Tensor) -> torch.Tensor:
+    def _ten_crops(self, pixels: torch.Tensor, mirrored: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
         n = self.size
-        out = torch.empty((10, 3, n, n), dtype=torch.uint8, memory_format=torch.channels_last)
-        for first, view in ((0, pixels), (5, pixels.flip(-1))):
+        out = torch.empty((10, len(pixels), n, n), dtype=pixels.dtype, memory_format=torch.channels_last)
+        for first, view in ((0, pixels), (5, mirrored(pixels))):
             corners = (view[:, :n, :n], view[:, :n, -n:], view[:, -n:, :n], view[:, -n:, -n:])
             for i, crop in enumerate((*corners, self._centre(view)), first):
                 out[i] = crop
@@ -111,7 +128,7 @@ def _is_length(value: object) -> bool:
 
 
 def stack_frames(frames: Sequence[torch.Tensor]) -> torch.Tensor:
-    """N tensors [3, h, w] (or [10, 3, h, w]) of one ``Geometry`` -> [N, 3, h, w] (or [10 N, 3, h, w]), channels-last.
+    """N tensors [C, h, w] (or [10, C, h, w]) of one ``Geometry`` -> [N, C, h, w] (or [10 N, C, h, w]), channels-last.
 
     ``torch.stack`` itself would bring them into channels-first memory, at four times the cost.
     """

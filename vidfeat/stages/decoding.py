@@ -5,16 +5,14 @@ import logging
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-
-import torch
+from typing import Any
 
 from vidfeat.datasets.items import Item
 from vidfeat.errors import ItemError
 from vidfeat.media.sampling import Sampling
-from vidfeat.media.stream import ChildStream, DecoderChild, ItemStream
-from vidfeat.media.transforms import Geometry
+from vidfeat.media.stream import ChildStream, DecoderChild, ItemStream, View
 from vidfeat.stages.events import Failed, Finished
 
 CHUNK_FRAMES = 8  # frames per queue entry: few enough to keep the network fed, enough to make locking cheap
@@ -25,22 +23,22 @@ log = logging.getLogger("vidfeat")
 
 @dataclass(frozen=True)
 class DecodeOptions:
-    """How every item of a run is read."""
+    """How every item of a run is read. ``geometry`` makes of a decoded frame what is computed on."""
 
     sampling: Sampling
-    geometry: Geometry
+    geometry: View
     threads: int = 1
     timeout: float | None = None
 
 
 @dataclass
 class Chunk:
-    """Consecutive sampled frames of one item."""
+    """Consecutive sampled frames of one item; ``pixels`` are what ``DecodeOptions.geometry`` made of them."""
 
     item_id: str
     frames: list[int] = field(default_factory=list)
     times: list[float] = field(default_factory=list)
-    pixels: list[torch.Tensor] = field(default_factory=list)
+    pixels: list[Any] = field(default_factory=list)
 
 
 class _ConsumerGoneError(Exception):
@@ -71,6 +69,18 @@ class Decoders:
         deadline = time.monotonic() + STOP_SECONDS
         for thread in self._threads:
             thread.join(timeout=max(0.0, deadline - time.monotonic()))
+
+    def entries(self, idle: Callable[[], None]) -> Iterator[Chunk | Finished | Failed]:
+        """All entries. ``idle`` is called before each, and at least five times a second; it may raise to stop."""
+        while True:
+            idle()
+            try:
+                entry = self.get(timeout=0.2)
+            except queue.Empty:
+                continue
+            if entry is None:
+                return
+            yield entry
 
     def get(self, timeout: float) -> Chunk | Finished | Failed | None:
         """The next entry, or None when every decoder has finished. Raises queue.Empty after ``timeout``."""

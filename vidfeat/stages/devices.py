@@ -1,4 +1,4 @@
-"""Runs an extraction on one device in this process, or on several in one spawned process each.
+"""Runs a computation on one device in this process, or on several in one spawned process each.
 
 There is one writer, the calling process; the others ask it for items and send it events, each over a pipe of its own,
 so that one that dies in the middle of a message harms no other. No process is ever forked.
@@ -12,38 +12,27 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any
 
 import torch
 
 from vidfeat.datasets.items import Item
 from vidfeat.errors import UsageError, VidfeatError
-from vidfeat.features import Extractor
-from vidfeat.stages.decoding import DecodeOptions, item_source
+from vidfeat.stages.computers import Computers
+from vidfeat.stages.decoding import item_source
 from vidfeat.stages.events import Event, Finished, ItemWanted, WorkerEnded
 from vidfeat.stages.lanes import cores
 from vidfeat.stages.pipeline import run_device
+from vidfeat.stages.recipe import DevicePlan
 
 log = logging.getLogger("vidfeat")
 
 _STOPPING = (signal.SIGINT, signal.SIGTERM)
 _KEPT = "Everything finished is kept; run the same command again, perhaps with a smaller --batch-size."
 _SPAWN = multiprocessing.get_context("spawn")
-
-
-@dataclass(frozen=True)
-class DevicePlan:
-    """What one device process needs to know; everything in it can be pickled."""
-
-    extractor: dict[str, Any]
-    options: DecodeOptions
-    batch_size: int | None
-    workers: int
-    threads: int
 
 
 def resolve_devices(spec: str) -> list[str]:
@@ -79,21 +68,16 @@ def cores_per_device(devices: Sequence[str]) -> int:
     return max(1, cores() // len(devices))
 
 
-def describe_device(name: str) -> str:
-    """``cpu``, or ``cuda:1 (NAME)`` with the name of that GPU."""
-    return f"{name} ({torch.cuda.get_device_name(name)})" if name.startswith("cuda") else name
-
-
 def run_one(
-    extractor: Extractor,
+    computers: Computers,
     plan: DevicePlan,
     items: Sequence[Item],
     emit: Callable[[Event], None],
     idle: Callable[[], None],
 ) -> None:
-    """Extract ``items`` in this process. VidfeatError if the device fails or memory runs out."""
-    with device_failures(str(extractor.device)):
-        _run(extractor, plan, item_source(items), emit, idle)
+    """Do ``items`` in this process. VidfeatError if the device fails or memory runs out."""
+    with device_failures(computers.device):
+        _run(computers, plan, item_source(items), emit, idle)
 
 
 def run_many(
@@ -103,7 +87,7 @@ def run_many(
     emit: Callable[[Event], None],
     idle: Callable[[], None],
 ) -> None:
-    """Extract ``items`` with one spawned process per device; all take from one list of work.
+    """Do ``items`` with one spawned process per device; all take from one list of work.
 
     VidfeatError if a device fails or its process ends by itself; ``idle`` is called at least five times a second.
     """
@@ -153,27 +137,18 @@ def _first_line(error: Exception) -> str:
 
 
 def _run(
-    extractor: Extractor,
+    computers: Computers,
     plan: DevicePlan,
     next_item: Callable[[], Item | None],
     emit: Callable[[Event], None],
     idle: Callable[[], None] = lambda: None,
 ) -> None:
-    device = {"device": describe_device(str(extractor.device))}
+    device = {"device": computers.describe()}
 
     def emit_with_device(event: Event) -> None:
         emit(replace(event, attrs=event.attrs | device) if isinstance(event, Finished) else event)
 
-    run_device(
-        extractor,
-        next_item,
-        plan.options,
-        emit_with_device,
-        batch_size=plan.batch_size or extractor.suggested_batch,
-        workers=plan.workers,
-        threads=plan.threads,
-        idle=idle,
-    )
+    run_device(computers, next_item, plan, emit_with_device, idle)
 
 
 def _names(devices: Sequence[str]) -> list[str]:
@@ -242,7 +217,7 @@ def _device_main(device: str, plan: DevicePlan, pipe: Connection) -> None:
 
     try:
         with device_failures(name):
-            _run(Extractor(**plan.extractor, device=device), plan, next_item, send)
+            _run(Computers(plan.recipe, device, plan.threads), plan, next_item, send)
         ending = WorkerEnded()
     except VidfeatError as error:
         ending = WorkerEnded(error, traceback.format_exc())

@@ -4,31 +4,27 @@ Source: H. Bilen, B. Fernando, E. Gavves, A. Vedaldi, S. Gould, *Dynamic Image N
 """
 
 import logging
-import queue
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from vidfeat import interrupt
-from vidfeat.datasets.items import Item
 from vidfeat.datasets.listing import list_items
-from vidfeat.errors import ItemError, UsageError
-from vidfeat.media.transforms import Geometry
+from vidfeat.errors import ItemError
 from vidfeat.progress import Progress
 from vidfeat.report.dynamic_image import DynamicImages, contact_sheet, png
-from vidfeat.stages import runs
 from vidfeat.stages.config.report import DynamicImageConfig
 from vidfeat.stages.decoding import CHUNK_FRAMES, Chunk, DecodeOptions, Decoders, item_source
 from vidfeat.stages.devices import cores_per_device
 from vidfeat.stages.events import Failed, Finished
 from vidfeat.stages.failures import write_failures
 from vidfeat.stages.lanes import one_torch_thread
-from vidfeat.stages.request import ignored_files, sampling_of
+from vidfeat.stages.places import places_of
+from vidfeat.stages.request import ignored_files, sampling_of, whole_frames
 from vidfeat.stages.summary import Summary
 from vidfeat.stages.tally import KEPT, STATES, Tally
 from vidfeat.store import fs, write_bytes
-from vidfeat.store.exporting import safe_name
 
 log = logging.getLogger("vidfeat")
 
@@ -43,9 +39,9 @@ def run(config: DynamicImageConfig) -> Summary:
     stay in both cases and after a signal.
     """
     started = time.monotonic()
-    options = DecodeOptions(sampling_of(config), geometry_of(config), timeout=config.timeout)
+    options = DecodeOptions(sampling_of(config), whole_frames(config.sides), timeout=config.timeout)
     listing = list_items(config.inputs)
-    places = places_of(config, listing.items)
+    places = places_of(config.inputs, config.output, listing.items, ".png", "picture")
     log.info("%d items.%s", len(places), ignored_files(listing))
     workers = min(len(places), cores_per_device(["cpu"]), MAX_DECODERS)
     with (
@@ -57,7 +53,7 @@ def run(config: DynamicImageConfig) -> Summary:
         tally = Tally(progress)
         painter = _Painter(places, config.window, config.hop or config.window, tally)
         try:
-            for entry in _entries(decoders):
+            for entry in decoders.entries(interrupt.check):
                 painter(entry)
         finally:
             write_failures(config.output, tally.failures)
@@ -73,61 +69,6 @@ def run(config: DynamicImageConfig) -> Summary:
         },
         exit_code=1 if tally.failures else 0,
     )
-
-
-def geometry_of(config: DynamicImageConfig) -> Geometry:
-    """How frames are resized."""
-    width, height = config.sides
-    if height is not None:
-        return Geometry("warp", shorter_side=None, size=(height, width))
-    return Geometry("keep", shorter_side=width, size=None)
-
-
-def places_of(config: DynamicImageConfig, items: Sequence[Item]) -> dict[str, Path]:
-    """Item id -> the PNG to write; UsageError unless all of them can be written without harm to the sources."""
-    output = config.output
-    runs.check_place(output)
-    if output.suffix.lower() == ".png":
-        if len(items) != 1:
-            raise UsageError(
-                f"--output {output} is one picture, but there are {len(items)} items. Name a folder; it gets a picture "
-                "of each."
-            )
-        if output.is_dir():
-            raise UsageError(f"The output {output} is a folder; give the name of a picture, such as motion.png.")
-        places = {items[0].id: output}
-    else:
-        if output.exists() and not output.is_dir():
-            raise UsageError(f"The output {output} is a file. End it in .png for one picture, or name a folder.")
-        places = {item.id: _place(output, item.id) for item in items}
-    for folder in config.inputs:
-        if folder.is_dir() and output.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(
-                f"The output {output} lies in the input folder {folder}, so the next run would take its pictures for "
-                "input. Choose a place outside of it."
-            )
-    taken = {item.path.resolve() for item in items} & {place.resolve() for place in places.values()}
-    if taken:
-        raise UsageError(f"The picture {min(taken)} would replace its own source. Choose another output.")
-    return places
-
-
-def _place(folder: Path, item_id: str) -> Path:
-    """``FOLDER/ID.png``, with what is not safe in file names written as %XX."""
-    *folders, last = (safe_name(component) for component in item_id.split("/"))
-    return folder.joinpath(*folders, last + ".png")
-
-
-def _entries(decoders: Decoders) -> Iterator[Chunk | Finished | Failed]:
-    while True:
-        interrupt.check()
-        try:
-            entry = decoders.get(timeout=0.2)
-        except queue.Empty:
-            continue
-        if entry is None:
-            return
-        yield entry
 
 
 class _Painter:

@@ -10,12 +10,16 @@ from vidfeat.errors import VidfeatError
 
 @dataclass(frozen=True)
 class Rows:
-    """Features of some consecutive frames of one item."""
+    """Features of some consecutive frames of one item, by the names of their datasets.
+
+    ``stream`` is what the datasets of their times and frames begin with: nothing, or ``flow.``.
+    """
 
     item_id: str
     frames: np.ndarray
     times: np.ndarray
     features: dict[str, np.ndarray]
+    stream: str = ""
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,8 @@ def run(config: PredictConfig) -> PredictSummary:
     options = provenance["extraction"]
     if options is None:
         raise UsageError(
-            f"The features behind {config.run} were imported, so vidfeat cannot extract them from a video. Import and "
-            "encode the new features the same way, then use 'vidfeat svm predict'."
+            f"The features behind {config.run} were imported, or written by 'vidfeat flow', so 'predict' cannot make "
+            "them from a video. Make and encode the new ones the same way, then use 'vidfeat svm predict'."
         )
     with tempfile.TemporaryDirectory(prefix="vidfeat-") as folder:
         features, codes = Path(folder) / "feats.h5", Path(folder) / "codes.h5"

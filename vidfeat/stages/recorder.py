@@ -4,6 +4,7 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from vidfeat.datasets.items import Item
@@ -16,7 +17,11 @@ log = logging.getLogger("vidfeat")
 
 
 class Recorder:
-    """Writes every finished item, and tells the tally what became of each."""
+    """Writes every finished item, and tells the tally what became of each.
+
+    ``run_attrs`` go with every item, ``notes`` with datasets, by their names. ``counted`` is the stream whose rows the
+    tally counts.
+    """
 
     def __init__(
         self,
@@ -26,8 +31,10 @@ class Recorder:
         run_attrs: Mapping[str, Any],
         strict: bool,
         tally: Tally,
+        notes: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+        counted: str = "",
     ) -> None:
-        self._writer, self._run_attrs = writer, run_attrs
+        self._writer, self._run_attrs, self._notes, self._counted = writer, run_attrs, notes, counted
         self._items = {item.id: item for item in items}
         self._strict, self._tally = strict, tally
         self._open: dict[str, ItemWriter] = {}
@@ -47,15 +54,18 @@ class Recorder:
         writer = self._open.get(event.item_id)
         if writer is None:
             writer = self._open[event.item_id] = self._writer.item(event.item_id)
+            for name, attrs in self._notes.items():
+                writer.describe(name, attrs)
         try:
             for name, values in event.features.items():
                 writer.append(name, values)
-            writer.append("time", event.times)
-            writer.append("frame", event.frames)
+            writer.append(event.stream + "time", event.times)
+            writer.append(event.stream + "frame", event.frames)
         except (ItemError, ValueError) as error:  # ValueError: frames, and so maps, of another size than before
             self._fail(event.item_id, "failed", str(error))
             return
-        self._tally.add_frames(len(event.times))
+        if event.stream == self._counted:
+            self._tally.add_frames(len(event.times))
 
     def _finished(self, event: Finished) -> None:
         if event.state not in KEPT or event.item_id not in self._open:

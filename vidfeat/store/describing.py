@@ -16,10 +16,11 @@ MIXABLE = ("device", "versions")
 def summary(path: Path | str) -> dict[str, Any]:
     """A JSON-able description of a feature file, finished or still being written.
 
-    ``items``, ``states`` (state -> items), ``labels`` (label -> items), ``frames``, ``features`` (name -> items, rows,
-    row shapes, types, bytes as plain arrays), ``file_bytes``, ``settings``, ``fingerprint``, ``run``, ``shard``,
-    ``mixtures`` (device and versions -> value -> items), ``links`` (whether it is a file of links), ``parts`` (names of
-    part files beside it), ``writer`` (who is writing it now, or None), ``in_progress``. UsageError as open_features.
+    ``items``, ``states`` (state -> items), ``labels`` (label -> items), ``frames`` and ``flow_rows`` (rows of the
+    frames themselves, and of their flow), ``features`` (name -> items, rows, row shapes, types, bytes as plain arrays),
+    ``file_bytes``, ``settings``, ``fingerprint``, ``run``, ``shard``, ``mixtures`` (device and versions -> value ->
+    items), ``links`` (whether it is a file of links), ``parts`` (names of part files beside it), ``writer`` (who is
+    writing it now, or None), ``in_progress``. UsageError as open_features.
     """
     path = Path(path)
     parts = layout.list_parts(layout.parts_folder(path))
@@ -27,7 +28,7 @@ def summary(path: Path | str) -> dict[str, Any]:
     features: dict[str, dict[str, Any]] = {}
     states, labels = Counter(), Counter()
     mixtures = {name: Counter() for name in MIXABLE}
-    frames = 0
+    rows = Counter()
     with open_features(path) as file:
         for item_id in file:
             item = file[item_id]
@@ -37,7 +38,7 @@ def summary(path: Path | str) -> dict[str, Any]:
             for name in MIXABLE:
                 if name in attrs:
                     mixtures[name][str(attrs[name])] += 1
-            frames += max(item.shape(name)[0] for name in item.columns)
+            rows.update({stream: item.shape(stream + "frame")[0] for stream in {*map(layout.stream_of, item.columns)}})
             for name in item.names:
                 _count(features.setdefault(name, _nothing()), item.dataset(name))
         return {
@@ -45,7 +46,8 @@ def summary(path: Path | str) -> dict[str, Any]:
             "items": len(file),
             "states": dict(sorted(states.items())),
             "labels": dict(sorted(labels.items())),
-            "frames": frames,
+            "frames": rows[""],
+            "flow_rows": rows["flow."],
             "features": dict(sorted(features.items())),
             "file_bytes": sum(p.stat().st_size for p in {path, *parts} if p.exists()),
             "settings": file.settings,

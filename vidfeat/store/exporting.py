@@ -112,7 +112,7 @@ def _to_csv(file: FeatureFile, target: Path, name: str) -> int:
 
 
 def _write_table(table, file: FeatureFile, name: str) -> int:
-    stream = "flow." if name.startswith("flow.") else ""
+    stream = layout.stream_of(name)
     count = width = 0
     for item in _having(file, name):
         shape = item.shape(name)

@@ -110,7 +110,7 @@ def _write_item(writer: FeatureWriter, candidate: _Candidate, source: dict, fps:
     for name, array in arrays.items():
         if array.ndim < 1 or array.dtype.kind not in "fiu":
             raise ItemError(f"{name!r} is {array.dtype} {array.shape}; number arrays [T, ...] are expected.")
-        if name in ("time", "frame") or name.startswith("flow."):
+        if name in ("time", "frame") or layout.stream_of(name):
             raise ItemError(f"{name!r} is a name that vidfeat keeps for its own arrays. Rename it before importing.")
     lengths = {name: array.shape[0] for name, array in arrays.items()}
     if len(set(lengths.values())) != 1 or 0 in lengths.values():

@@ -3,6 +3,7 @@
     /                     attrs: format, version, config (JSON), fingerprint, run (JSON), part,
                           [merged], [shard_index, shard_count]
     /items/<id>/<name>    [T, ...] with fletcher32, attrs: crc32 of all its bytes
+    /items/<id>/time      [T] seconds, frame [T]: of all names but flow and flow.*, which have flow.time and flow.frame
     /items/<id>           attrs: all that is known of the item, done=true last
 
 ``part`` is a random name that every written file gets; ``merged`` lists those of the part files copied into this one,
@@ -34,6 +35,14 @@ _SHARD = re.compile(r"(\d+)/(\d+)")
 
 # What h5py raises for bytes on disk that make no sense to HDF5.
 H5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, SystemError)
+
+
+def stream_of(name: str) -> str:
+    """What the times and frames of the dataset ``name`` begin with: ``flow.`` for flow and its features, else nothing.
+
+    Flow leads from one frame to the next, so it has fewer rows than the features of the frames themselves.
+    """
+    return "flow." if name == "flow" or name.startswith("flow.") else ""
 
 
 def parts_folder(out: Path) -> Path:

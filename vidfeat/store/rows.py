@@ -6,6 +6,8 @@ import h5py
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t
 
+from vidfeat.store.packing import WAITING, PackedBlock, Packer
+
 # HDF5 reads and checks whole chunks: about 1 MB keeps reading a few rows cheap and the index of a long video small.
 CHUNK_BYTES = 1 << 20
 
@@ -14,16 +16,16 @@ class RowBuffer:
     """Rows [n, ...] of one shape and type, copied once, into blocks of exactly the rows of one HDF5 chunk.
 
     ``crc32`` is that of all rows so far. It is stored beside the data because HDF5's own checksums cover each chunk but
-    not, in this format, the index that says where it lies.
+    not, in this format, the index that says where it lies. A ``packer`` compresses full blocks as they come about.
     """
 
-    def __init__(self, dtype: np.dtype, row_shape: tuple[int, ...]) -> None:
-        self.dtype, self.row_shape = dtype, row_shape
+    def __init__(self, dtype: np.dtype, row_shape: tuple[int, ...], packer: Packer | None = None) -> None:
+        self.dtype, self.row_shape, self._packer = dtype, row_shape, packer
         row_bytes = dtype.itemsize * int(np.prod(row_shape, dtype=np.int64))
         self.block_rows = max(1, CHUNK_BYTES // max(1, row_bytes))
         self.rows = 0
         self.crc32 = 0
-        self._full: list[np.ndarray] = []
+        self._full: list[np.ndarray | PackedBlock] = []
         self._current: np.ndarray | None = None
         self._filled = 0
 
@@ -46,12 +48,17 @@ class RowBuffer:
             self._filled += n
             rows = rows[n:]
             if self._filled == self.block_rows:
-                self._full.append(self._current)
+                self._full.append(self._packer.pack(self._current) if self._packer else self._current)
                 self._current = None
 
-    def take(self, rest: bool) -> list[np.ndarray]:
-        """Hand over the full blocks, and with ``rest`` also the last, partly filled one."""
-        blocks, self._full = self._full, []
+    def take(self, rest: bool) -> list[np.ndarray | PackedBlock]:
+        """Hand over the full blocks, but not the last few if they are still being compressed; with ``rest`` all, and
+        also the one that is partly filled."""
+        count = len(self._full)
+        if not rest:
+            ready = (i for i, block in enumerate(self._full) if isinstance(block, PackedBlock) and not block.ready)
+            count = max(next(ready, count), count - WAITING)
+        blocks, self._full = self._full[:count], self._full[count:]
         if rest and self._current is not None:
             blocks.append(self._current[: self._filled])
             self._current = None
@@ -82,15 +89,21 @@ def create_dataset(
     return h5py.Dataset(h5d.create(group.id, name.encode(), kind, space, creation))
 
 
-def append_blocks(dataset: h5py.Dataset, blocks: list[np.ndarray], start: int) -> int:
-    """Write blocks one after the other from row ``start``, extending the dataset where needed; the new end."""
+def append_blocks(dataset: h5py.Dataset, blocks: list[np.ndarray | PackedBlock], start: int) -> int:
+    """Write blocks one after the other from row ``start``, extending the dataset where needed; the new end.
+
+    Compressed blocks are whole chunks, and lie on the chunks of the dataset.
+    """
     for block in blocks:
         end = start + len(block)
         if end > dataset.shape[0]:
             dataset.resize(end, axis=0)
-        dataset.id.write(
-            h5s.create_simple(block.shape), _rows_space(dataset, start, len(block)), np.ascontiguousarray(block)
-        )
+        if isinstance(block, PackedBlock):
+            dataset.id.write_direct_chunk((start, *(0 for _ in dataset.shape[1:])), block.data())
+        else:
+            dataset.id.write(
+                h5s.create_simple(block.shape), _rows_space(dataset, start, len(block)), np.ascontiguousarray(block)
+            )
         start = end
     return start
 

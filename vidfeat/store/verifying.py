@@ -88,7 +88,7 @@ def _verify_item(group: h5py.Group) -> Iterator[str]:
         except layout.H5_ERRORS as error:
             yield f"{name!r} cannot be read ({error})"
     for prefix in ("", "flow."):
-        here = {n: t for n, t in lengths.items() if n.startswith("flow.") == bool(prefix)}
+        here = {n: t for n, t in lengths.items() if layout.stream_of(n) == prefix}
         if here and len(set(here.values())) > 1:
             yield f"different lengths: {', '.join(f'{n} {t}' for n, t in here.items())}"
         if here and (missing := {prefix + "time", prefix + "frame"} - here.keys()):

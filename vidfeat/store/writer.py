@@ -16,6 +16,7 @@ import numpy as np
 from vidfeat.errors import ItemError, StorageError
 from vidfeat.ids import check_id
 from vidfeat.store import layout
+from vidfeat.store.packing import Packer
 from vidfeat.store.part import PartFile
 from vidfeat.store.rows import RowBuffer
 from vidfeat.store.seal import seal
@@ -63,6 +64,7 @@ class FeatureWriter:
         self.out = Path(out)
         self._settings, self._run, self._compression, self._merge = dict(settings), dict(run), compression, merge
         self._part_seconds, self._part_bytes, self._spill_bytes = part_seconds, part_bytes, spill_bytes
+        self._packer = Packer() if compression == "gzip" else None
         self._part: PartFile | None = None
         self._opened_at = 0.0
         self._open_items: dict[str, ItemWriter] = {}
@@ -105,7 +107,7 @@ class FeatureWriter:
         except BaseException:
             self.stop()
             raise
-        self._session.release()
+        self._release()
 
     def stop(self) -> None:
         """Cut short: keep every finished item in part files, discard open ones, release the lock. ``out`` is not made;
@@ -114,7 +116,7 @@ class FeatureWriter:
             self._discard_open()
             self._publish()
         finally:
-            self._session.release()
+            self._release()
 
     def __enter__(self) -> "FeatureWriter":
         return self
@@ -124,6 +126,11 @@ class FeatureWriter:
             self.close()
         else:
             self.stop()
+
+    def _release(self) -> None:
+        if self._packer is not None:
+            self._packer.close()
+        self._session.release()
 
     def _discard_open(self) -> None:
         for item in list(self._open_items.values()):
@@ -267,7 +274,7 @@ class ItemWriter:
             raise ValueError(f"a feature name must be one non-empty HDF5 name without '/'; got {name!r}")
         if rows.ndim < 1 or rows.dtype.kind not in "fiu":
             raise ValueError(f"rows of {name!r} must be a number array [n, ...]; got {rows.dtype} {rows.shape}")
-        return RowBuffer(rows.dtype, rows.shape[1:])
+        return RowBuffer(rows.dtype, rows.shape[1:], self._writer._packer)
 
     def _spill_if_large(self) -> None:
         held = sum(column.held_bytes for column in self._columns.values())
@@ -285,7 +292,7 @@ class ItemWriter:
 
     def _check_columns(self) -> None:
         for stream in ("", "flow."):
-            here = {n: c for n, c in self._columns.items() if n.startswith("flow.") == bool(stream)}
+            here = {n: c for n, c in self._columns.items() if layout.stream_of(n) == stream}
             if not here:
                 continue
             if missing := {stream + "time", stream + "frame"} - here.keys():

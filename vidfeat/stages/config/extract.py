@@ -5,22 +5,21 @@ from pathlib import Path
 from typing import Literal
 
 from vidfeat.errors import UsageError
+from vidfeat.stages.config.flow import FlowOptions
 from vidfeat.stages.config.frames import FramesConfig
 from vidfeat.stages.config.options import check_positive, option, required_option
+from vidfeat.stages.config.running import RunOptions
 
 PIXELS = "Pixels"
 NETWORK = "Network"
-FILES = "Files and runs"
-SPEED = "Speed"
+STREAMS = "Streams"
+
+_FLOW_ONLY = ("flow_input", "flow_stack", "flow_stride", "flow_weights")
 
 
 @dataclass(frozen=True)
-class ExtractConfig(FramesConfig):
-    """What to extract, from which frames, with which network, and into which file."""
-
-    output: Path = required_option(
-        "Features file to write (HDF5). A rerun with the same options resumes it.", short="-o"
-    )
+class NetworkOptions:
+    """Which network computes what, from which pixels."""
 
     backbone: str = option(
         "alexnet", "Any torchvision classification network, e.g. alexnet, vgg16, resnet50.", panel=NETWORK
@@ -58,32 +57,38 @@ class ExtractConfig(FramesConfig):
     no_resize: bool = option(False, "Feed frames at their own size (maps only).", panel=PIXELS)
     ten_crop: bool = option(False, "Four corners and centre, each mirrored too: ten vectors per frame.", panel=PIXELS)
 
-    device: str = option(
-        "auto",
-        "cpu, cuda:0, or a list such as cuda:0,cuda:1 (one process each). auto = every visible GPU, else the CPU.",
-        panel=SPEED,
+    stream: Literal["rgb", "flow", "rgb,flow"] = option(
+        "rgb",
+        "What the network sees: the frames, their optical flow (layers are stored as flow.LAYER), or both, decoded "
+        "once. Frames are resized before the flow is computed, and flow is cropped after.",
+        panel=STREAMS,
     )
-    batch_size: int | None = option(
-        None, "Frames per forward pass. By default chosen for network and device.", panel=SPEED
+    flow_input: Literal["stack", "image"] = option(
+        "stack",
+        "stack: fields of consecutive frames, x1, y1, x2, y2, …, through a first layer whose weights are the mean over "
+        "R, G, B; image: one field as the first two channels, the third zero.",
+        panel=STREAMS,
     )
-    workers: int | None = option(
-        None, "Decoding threads per device. By default chosen from the number of cores.", panel=SPEED
+    flow_stack: int = option(10, "Fields in a stack. Row k begins at frame k and looks ahead.", panel=STREAMS)
+    flow_stride: int = option(1, "Fields from the beginning of one stack, or image, to the next.", panel=STREAMS)
+    flow_weights: str | None = option(
+        None,
+        "Weights of the network that sees flow, if they are others than --weights; a file whose first layer takes "
+        "flow already is used as it is.",
+        panel=STREAMS,
     )
-    threads: int | None = option(None, "CPU threads of the network. By default all cores.", panel=SPEED)
-    decode_threads: int = option(1, "Threads inside each video decoder.", panel=SPEED)
 
-    overwrite: bool = option(False, "Discard what OUTPUT and its parts hold, and start anew.", panel=FILES)
-    strict: bool = option(False, "Count a truncated video as failed instead of keeping it with a warning.", panel=FILES)
-    shard: str | None = option(
-        None, "i/n, 0 <= i < n, or slurm/n: only this share of the items.", metavar="I/N", panel=FILES
-    )
-    no_merge: bool = option(False, "Leave the parts as they are; OUTPUT becomes a file of links to them.", panel=FILES)
-    compression: Literal["none", "gzip"] = option("none", "Compression of the stored features.", panel=FILES)
-    dry_run: bool = option(False, "Say what would be done (items, frames, bytes), and do nothing.", panel=FILES)
+    @property
+    def layer_names(self) -> list[str]:
+        return [name.strip() for name in self.layers.split(",") if name.strip()]
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_positive(self, "size", "shorter_side", "batch_size", "workers", "threads", "decode_threads")
+    @property
+    def streams(self) -> list[str]:
+        return self.stream.split(",")
+
+    def check_network(self) -> None:
+        """UsageError for numbers that cannot be, and options that contradict each other."""
+        check_positive(self, "size", "shorter_side", "flow_stack", "flow_stride")
         if not self.layer_names:
             raise UsageError("--layers is empty; name at least one layer. 'vidfeat layers BACKBONE' lists them.")
         clashes = [
@@ -93,11 +98,34 @@ class ExtractConfig(FramesConfig):
             (self.warp and self.shorter_side is not None, "--warp and --shorter-side"),
             (self.no_resize and self.shorter_side is not None, "--no-resize and --shorter-side"),
             (self.no_resize and self.size is not None, "--no-resize and --size"),
-        ]
+            (self.flow_input == "image" and self.flow_stack != NetworkOptions.flow_stack, "--flow-input image and "
+             "--flow-stack"),
+        ]  # fmt: skip
         for clash, names in clashes:
             if clash:
                 raise UsageError(f"{names} contradict each other; give one of them.")
 
-    @property
-    def layer_names(self) -> list[str]:
-        return [name.strip() for name in self.layers.split(",") if name.strip()]
+
+@dataclass(frozen=True)
+class ExtractConfig(RunOptions, FlowOptions, NetworkOptions, FramesConfig):
+    """What to extract, from which frames, with which network, and into which file."""
+
+    output: Path = required_option(
+        "Features file to write (HDF5). A rerun with the same options resumes it.", short="-o"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_run()
+        self.check_network()
+        if "flow" in self.streams:
+            self.check_flow()
+        elif given := self._flow_only_option() or self.given_flow_option():
+            raise UsageError(
+                f"{given} has no effect with --stream {self.stream}, only with flow or rgb,flow. Leave it out, on the "
+                "command line or in the --config file, or change --stream."
+            )
+
+    def _flow_only_option(self) -> str:
+        given = [name for name in _FLOW_ONLY if getattr(self, name) != getattr(NetworkOptions, name)]
+        return f"--{given[0].replace('_', '-')} {getattr(self, given[0])}" if given else ""

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from vidfeat.errors import UsageError
 from vidfeat.stages.config.options import argument, check_positive, option, required_option
+
+FLOW_FORMS = ("jpg", "flo")
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,33 @@ class ExportConfig:
     """Write features of every item for other tools."""
 
     features: Path = argument("Features file.", metavar="FEATS")
-    output: Path = required_option("Folder (npy) or file (csv, hdf5, hdf5-bare) to write.", short="-o")
-    form: Literal["npy", "csv", "hdf5", "hdf5-bare"] = option(
+    output: Path = required_option("Folder (npy, jpg, flo) or file (csv, hdf5, hdf5-bare) to write.", short="-o")
+    form: Literal["npy", "csv", "hdf5", "hdf5-bare", "jpg", "flo"] = option(
         "npy",
         "npy: OUTPUT/FEATURE/ID.npy; csv: one table with id, time, frame and the vector; hdf5: /ID/FEATURE; "
-        "hdf5-bare: /ID is the [T,…] array itself.",
+        "hdf5-bare: /ID is the [T,…] array itself. Of flow also jpg: OUTPUT/ID/flow_x_00000.jpg and flow_y_00000.jpg, "
+        "and flo: OUTPUT/ID/flow_00000.flo (pixels).",
     )
-    feature: str | None = option(None, "Which features, comma-separated. By default all; csv and hdf5-bare take one.")
+    feature: str | None = option(
+        None, "Which features, comma-separated. By default all; csv and hdf5-bare take one, jpg and flo only flow."
+    )
+    start_index: int = option(0, "Number of the first field in the names of jpg and flo; some tools count from 1.")
+    bound: float | None = option(
+        None, "With jpg, for flow stored as float16: pixels of motion that become 0 and 255, such as 20."
+    )
     overwrite: bool = option(False, "Replace OUTPUT if it exists.")
+
+    def __post_init__(self) -> None:
+        check_positive(self, "bound")
+        if self.start_index < 0:
+            raise UsageError(f"--start-index is {self.start_index}; it must be 0 or more.")
+        if self.bound is not None and self.form != "jpg":
+            raise UsageError(f"--bound {self.bound:g} has no effect with --form {self.form}, only with jpg.")
+        if self.start_index and self.form not in FLOW_FORMS:
+            raise UsageError(
+                f"--start-index {self.start_index} has no effect with --form {self.form}, only with "
+                f"{' and '.join(FLOW_FORMS)}."
+            )
 
 
 @dataclass(frozen=True)

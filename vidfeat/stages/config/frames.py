@@ -1,11 +1,14 @@
 """Options shared by the commands that read frames of videos."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from vidfeat.errors import UsageError
 from vidfeat.stages.config.options import argument, check_positive, option, required_option
 
 _SAMPLING = "Which frames"
+_SIZE = re.compile(r"([1-9]\d*)(?:x([1-9]\d*))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -33,3 +36,19 @@ class FramesConfig:
 
     def __post_init__(self) -> None:
         check_positive(self, "fps", "num_frames", "stride", "max_seconds", "timeout")
+
+
+def check_size(size: str | None) -> None:
+    """UsageError unless ``size`` is None, a shorter side, or WxH."""
+    if size is not None and not _SIZE.fullmatch(size):
+        raise UsageError(
+            f"--size is {size!r}; it must be the shorter side in pixels, such as 256, or WxH, such as 320x240."
+        )
+
+
+def sides_of(size: str | None) -> tuple[int | None, int | None]:
+    """(width, height), or (shorter side, None), or (None, None) to leave frames as they are."""
+    if size is None:
+        return None, None
+    first, second = _SIZE.fullmatch(size).groups()
+    return int(first), int(second) if second else None

@@ -34,8 +34,8 @@ def required_option(help: str, *, short: str | None = None, metavar: str | None 
 
 
 def flag_of(field_name: str) -> str:
-    """``num_frames`` -> ``--num-frames``."""
-    return "--" + field_name.replace("_", "-")
+    """``num_frames`` -> ``--num-frames``; ``lambda_`` (a word of Python's without the line) -> ``--lambda``."""
+    return "--" + field_name.rstrip("_").replace("_", "-")
 
 
 def check_positive(config: Any, *names: str) -> None:

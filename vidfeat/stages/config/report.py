@@ -1,16 +1,16 @@
-"""Options of ``vidfeat report dynamic-image``."""
+"""Options of ``vidfeat report dynamic-image`` and ``vidfeat report flow``."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from vidfeat.errors import UsageError
-from vidfeat.stages.config.frames import FramesConfig
+from vidfeat.stages.config.flow import MethodOptions
+from vidfeat.stages.config.frames import FramesConfig, check_size, sides_of
 from vidfeat.stages.config.options import argument, check_positive, option, required_option
 from vidfeat.suffixes import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 _NO_FOLDERS = IMAGE_SUFFIXES | VIDEO_SUFFIXES | {".gif", ".pdf", ".svg"}
-_SIZE = re.compile(r"([1-9]\d*)(?:x([1-9]\d*))?", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -40,10 +40,7 @@ class DynamicImageConfig(FramesConfig):
             raise UsageError(f"--hop {self.hop} came without --window, the number of frames of one dynamic image.")
         if self.window == 1:
             raise UsageError("--window is 1; a dynamic image shows change, for which it takes 2 frames or more.")
-        if self.size is not None and not _SIZE.fullmatch(self.size):
-            raise UsageError(
-                f"--size is {self.size!r}; it must be the shorter side in pixels, such as 256, or WxH, such as 320x240."
-            )
+        check_size(self.size)
         suffix = self.output.suffix.lower()
         if suffix != ".png" and suffix in _NO_FOLDERS:
             raise UsageError(
@@ -54,7 +51,49 @@ class DynamicImageConfig(FramesConfig):
     @property
     def sides(self) -> tuple[int | None, int | None]:
         """(width, height), or (shorter side, None), or (None, None) to leave frames as they are."""
-        if self.size is None:
-            return None, None
-        first, second = _SIZE.fullmatch(self.size).groups()
-        return int(first), int(second) if second else None
+        return sides_of(self.size)
+
+
+@dataclass(frozen=True)
+class FlowReportConfig(MethodOptions, FramesConfig):
+    """Which videos are shown with their flow, and as what."""
+
+    inputs: list[Path] = argument(
+        "Videos, directories (searched recursively) or CSV manifests, as for 'vidfeat flow'.", metavar="IN..."
+    )
+    output: Path = required_option(
+        "MP4 file for one item, or a folder: one ID.mp4 for each, or with --form png a folder ID of pictures. What is "
+        "there is replaced.",
+        short="-o",
+    )
+    form: Literal["mp4", "png"] = option(
+        "mp4",
+        "mp4: frames and the colours of their flow side by side; png: the colours of every field, with a colour wheel.",
+    )
+    maximum: float | None = option(
+        None,
+        "Pixels of motion that have full colour. By default what 99 % of the pixels of the first two seconds or so do "
+        "not exceed, and 1 at least; give a number to compare videos.",
+    )
+    size: str | None = option(
+        None,
+        "Resize frames before the flow is computed: their shorter side, e.g. 256, or exactly WxH, e.g. 320x240. By "
+        "default as they are.",
+        metavar="N|WxH",
+    )
+    device: str = option("auto", "cpu or cuda:N; auto = a GPU if there is one that the method computes on.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.check_flow()
+        check_size(self.size)
+        check_positive(self, "maximum")
+        suffix = self.output.suffix.lower()
+        if suffix in _NO_FOLDERS | {".mp4"} and (self.form, suffix) != ("mp4", ".mp4"):
+            allowed = "films are written as .mp4" if self.form == "mp4" else "--form png writes a folder"
+            raise UsageError(f"--output {self.output} has the suffix {self.output.suffix!r}; {allowed}. Name a folder.")
+
+    @property
+    def sides(self) -> tuple[int | None, int | None]:
+        """(width, height), or (shorter side, None), or (None, None) to leave frames as they are."""
+        return sides_of(self.size)

@@ -1,0 +1,108 @@
+"""What an ``ExtractConfig`` asks for: pixels, networks, flow, and the settings that identify the result."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from vidfeat.errors import UsageError
+from vidfeat.features import FlowInput, InputSpec
+from vidfeat.media.sampling import Sampling
+from vidfeat.media.transforms import Geometry
+from vidfeat.stages.config.extract import ExtractConfig, NetworkOptions
+from vidfeat.stages.config.flow import SETTINGS
+from vidfeat.stages.config.options import as_json
+from vidfeat.stages.flow_request import flow_recipe, flow_settings_of
+from vidfeat.stages.recipe import Recipe
+from vidfeat.stages.request import frame_settings
+
+_REPEATED = frozenset(["fps", "num_frames", "stride", "max_seconds", *(field.name for field in fields(NetworkOptions))])
+_REPEATED_FLOW = frozenset(["method", "bound", *SETTINGS])
+_FILES = ("weights", "flow_weights", "raft_weights")
+
+
+def recipe_of(config: ExtractConfig) -> Recipe:
+    """What an extraction computes."""
+    rgb = extractor_arguments(config) if "rgb" in config.streams else None
+    if "flow" not in config.streams:
+        return Recipe(rgb)
+    seen = FlowInput("stack", config.flow_stack) if config.flow_input == "stack" else FlowInput("image", 1)
+    network = {**extractor_arguments(config), "weights": config.flow_weights or config.weights, "flow": seen}
+    return Recipe(rgb, flow_recipe(config), network, config.flow_stride)
+
+
+def extractor_arguments(config: ExtractConfig) -> dict[str, Any]:
+    return {
+        "backbone": config.backbone,
+        "layers": config.layer_names,
+        "weights": config.weights,
+        "seed": config.seed,
+        "precision": config.precision,
+        "map_pool": config.map_pool,
+        "dtype": config.dtype,
+        "size": config.size,
+    }
+
+
+def geometry_of(config: ExtractConfig, spec: InputSpec) -> Geometry:
+    """Resize and crop: the weights' own, scaled to ``--size``, unless flags say otherwise."""
+    mode = "warp" if config.warp else "keep" if config.no_resize else "crop"
+    shorter_side = config.shorter_side or spec.shorter_side
+    if mode == "crop" and shorter_side < spec.size:
+        raise UsageError(
+            f"--shorter-side {shorter_side} is smaller than the crop of {spec.size}; raise it, or lower --size."
+        )
+    return Geometry(
+        mode=mode,
+        shorter_side=shorter_side if mode == "crop" else None,
+        size=None if mode == "keep" else spec.size,
+        ten_crop=config.ten_crop,
+        interpolation=spec.interpolation,
+        antialias=spec.antialias,
+    )
+
+
+def settings_of(
+    config: ExtractConfig,
+    rgb: Mapping[str, Any] | None,
+    flow: Mapping[str, Any] | None,
+    sampling: Sampling,
+    geometry: Geometry,
+    weights: bool = True,
+) -> dict[str, Any]:
+    """All that determines the numbers in the file; equal settings may be resumed and merged.
+
+    Keys are the names of the options, so that a refusal can name the one that differs. ``rgb`` and ``flow`` are the
+    identities of the networks, which share all options but weights and input; None for a stream that is not asked for.
+    ``weights``: as for ``flow_settings_of``.
+    """
+    settings = {name.replace("_", "-"): value for name, value in (rgb or flow).items()}
+    if flow is not None:
+        if rgb is None:
+            settings = {name: value for name, value in settings.items() if name not in ("weights", "input")}
+        settings |= {f"flow-{name}": flow[name] for name in ("weights", "input") if name in flow}
+        settings |= {
+            "stream": config.stream,
+            "flow-stride": config.flow_stride,
+            **flow_settings_of(config, weights=weights),
+        }
+    return {
+        **settings,
+        **frame_settings(sampling),
+        "resize": geometry.mode,
+        "shorter-side": geometry.shorter_side,
+        "size": geometry.size,
+        "ten-crop": geometry.ten_crop,
+        "interpolation": geometry.interpolation,
+        "antialias": geometry.antialias,
+    }
+
+
+def repeatable_options(config: ExtractConfig) -> dict[str, Any]:
+    """The options that ``vidfeat predict`` needs to extract new videos alike; files of weights as absolute paths."""
+    names = _REPEATED | (_REPEATED_FLOW if "flow" in config.streams else frozenset())
+    chosen = {name: value for name, value in as_json(config).items() if name in names}
+    for name in _FILES:
+        if chosen.get(name) and Path(chosen[name]).is_file():
+            chosen[name] = str(Path(chosen[name]).resolve())
+    return chosen
