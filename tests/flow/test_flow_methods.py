@@ -126,6 +126,24 @@ def test_what_is_wrong_is_said(call, words):
         call()
 
 
+@pytest.mark.parametrize("preset", ["ultrafast", "fast", "medium"])
+def test_dis_gives_a_pair_the_same_field_whatever_came_before(preset):
+    frames = FRAMES[:, :32, :40][[0, 1, 0, 1]]
+    together = flow_method("dis", preset=preset)(frames)
+    for k in range(3):
+        np.testing.assert_array_equal(together[k], flow_method("dis", preset=preset)(frames[k : k + 2])[0])
+
+
+def test_pictures_too_low_for_dis():
+    """OpenCV 5.0 crashes on these."""
+    wide = np.tile(FRAMES, (1, 1, 4))
+    for height, width in ((16, 128), (16, 200), (30, 100), (30, 240)):
+        with pytest.raises(ItemError, match=f"dis cannot take pictures of {width}x{height} pixels, which are too low"):
+            flow_method("dis", preset="fast")(wide[:, :height, :width])
+    assert flow_method("dis", preset="fast")(wide[:, :40, :100]).shape == (1, 2, 40, 100)
+    assert flow_method("dis")(wide[:, :16, :128]).shape == (1, 2, 16, 128)
+
+
 def test_pictures_too_small_for_dis():
     assert flow_method("dis", preset="fast")(FRAMES[:, :12, :12]).shape == (1, 2, 12, 12)
     with pytest.raises(ItemError, match="dis cannot take pictures of 11x40 pixels: both sides must be 12 or more"):

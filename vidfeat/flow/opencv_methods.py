@@ -1,5 +1,6 @@
 """Two faster, coarser methods of OpenCV's: dense inverse search and polynomial expansion, both on a CPU."""
 
+import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vidfeat.errors import UsageError
+from vidfeat.errors import ItemError, UsageError
 from vidfeat.flow.base import FlowMethod, check_names
 from vidfeat.flow.checks import fraction, positive, whole
 from vidfeat.flow.cv import cv_threads
@@ -78,9 +79,28 @@ class DIS(FlowMethod):
         return {"preset": preset}
 
     def _fields(self, frames: np.ndarray) -> np.ndarray:
-        # One for each call: it keeps buffers, which threads must not share.
-        solver = cv2.DISOpticalFlow_create(PRESETS[self.settings["preset"]])
-        return _each_pair(frames, lambda prev, next: solver.calc(prev, next, None), self._threads)
+        preset = PRESETS[self.settings["preset"]]
+        _check_dis_pyramid(preset, *frames.shape[1:3])
+        # A new one for each pair: what it keeps of the last one spoils the next on small pictures.
+        return _each_pair(
+            frames, lambda prev, next: cv2.DISOpticalFlow_create(preset).calc(prev, next, None), self._threads
+        )
+
+
+def _check_dis_pyramid(preset: int, height: int, width: int) -> None:
+    """ItemError for pictures so low for their width that OpenCV chooses a pyramid too deep for them, and crashes.
+
+    It takes the depth from both sides, and if that is less than the preset's finest level, from the width alone.
+    """
+    solver = cv2.DISOpticalFlow_create(preset)
+    patch, finest = solver.getPatchSize(), solver.getFinestScale()
+    largest, smallest = max(height, width), min(height, width)
+    depth = min(int(math.log2(largest / (4 * patch)) + 0.5), int(math.log2(smallest / patch)))
+    if depth < finest and smallest >> max(0, int(math.log2(2 * width / (5 * patch)))) < patch:
+        raise ItemError(
+            f"dis cannot take pictures of {width}x{height} pixels, which are too low for their width: use another "
+            "preset or method, or crop or enlarge them."
+        )
 
 
 class Farneback(FlowMethod):
