@@ -27,7 +27,7 @@ def gradient_section(settings: Settings) -> list[dict]:
     sizes = [(T, D) for T, D in sizes if settings.longest >= T]
     sources = SOURCES[:1] if settings.quick else settings.sources
     cases = [gradient_case(settings, source, T, D, C) for source in sources for T, D in sizes for C in (2.0, 200.0)]
-    return [*cases, cvxpy_case(settings, 20, 10, 2.0)]
+    return [*cases, *(cvxpy_case(settings, T, D, 2.0) for T, D in ((20, 10), (60, 128), (100, 256)))]
 
 
 def gradient_case(settings: Settings, source: str, T: int, D: int, C: float) -> dict:
@@ -72,7 +72,7 @@ def gradient_case(settings: Settings, source: str, T: int, D: int, C: float) -> 
 
 
 def cvxpy_case(settings: Settings, T: int, D: int, C: float) -> dict:
-    """A toy size, all that a generic differentiable layer can do in reasonable time; on the CPU on both sides."""
+    """Small sizes, all that a generic differentiable layer can do in reasonable time; on the CPU on both sides."""
     case = {"peer": "cvxpylayers", "T": T, "D": D, "C": C}
     try:
         layer = peers.cvxpy_layer(T, D, C)
