@@ -18,14 +18,17 @@ import tempfile
 import time
 
 import numpy as np
-from common import ROOT, machine, paired_seconds, ratios, write_results
+from common import ROOT, data_dir, machine, paired_seconds, ratios, write_results
 from flow_data import SETS, pairs, truth
 
+import vidfeat
 from vidfeat.flow import TVL1Parameters
 from vidfeat.metrics import endpoint_error
 
 # Pairs of a set that scikit-image computes, which takes seconds for one.
 SKIMAGE_PAIRS = 2
+# Of each recording, for the whole process.
+COMMAND_SECONDS = 8
 
 
 def main() -> None:
@@ -34,6 +37,7 @@ def main() -> None:
     parser.add_argument("--threads", default="2,1")
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--no-skimage", action="store_true")
+    parser.add_argument("--no-command", action="store_true", help="leave out the whole process")
     arguments = parser.parse_args()
     machine()
     import torch
@@ -50,6 +54,8 @@ def main() -> None:
 
             result["sets"][name]["gpu"] = on_gpu(name, arguments.repeats)
         print(name, json.dumps(result["sets"][name]), file=sys.stderr)
+    if not arguments.no_command:
+        result["command"] = whole_process()
     write_results("flow", result)
 
 
@@ -110,6 +116,30 @@ def skimage(name: str) -> dict:
         "ratio": peer / own,
         **({"endpoint_error_px": errors(**flows)} if name == "rubberwhale" else {}),
     }
+
+
+def whole_process() -> dict:
+    """``vidfeat flow`` on the action recordings at 12.5 frames/s, from video files to a finished HDF5 file."""
+    if not (data_dir() / "actions").is_dir():
+        return {"not_measured": "no recordings here"}
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--fps", "12.5", "--max-seconds", str(COMMAND_SECONDS), "--quiet", "--json"]
+        command = [
+            sys.executable,
+            "-m",
+            "vidfeat.cli.main",
+            "flow",
+            str(data_dir() / "actions"),
+            "-o",
+            f"{folder}/flow.h5",
+        ]
+        start = time.perf_counter()
+        subprocess.run([*command, *options], cwd=ROOT, capture_output=True, check=True)
+        seconds = time.perf_counter() - start
+        with vidfeat.open_features(f"{folder}/flow.h5") as features:
+            fields = sum(len(features[item_id]["flow"]) for item_id in features.ids)
+    shown = "vidfeat flow actions/ --fps 12.5 --max-seconds " + str(COMMAND_SECONDS)
+    return {"command": shown, "fields": fields, "seconds": seconds, "fields_per_second": fields / seconds}
 
 
 def start_up(cold: bool) -> float:

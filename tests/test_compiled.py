@@ -5,7 +5,13 @@ from pathlib import Path
 
 import pytest
 
-PROGRAM = "import kernel; print(kernel.twice(21), kernel.twice.stats.cache_path)"
+PROGRAM = """
+import kernel
+from vidfeat.compiled import has_machine_code
+before = has_machine_code(kernel.twice)
+print(kernel.twice(21), kernel.twice.stats.cache_path)
+print(before, has_machine_code(kernel.twice))
+"""
 KERNEL = """
 from vidfeat.compiled import compiled
 
@@ -22,7 +28,7 @@ def answer(folder: Path, **environment: str) -> list[str]:
     run = subprocess.run(
         [sys.executable, "-c", PROGRAM], env={**variables, **environment}, capture_output=True, text=True, check=True
     )
-    return run.stdout.split(maxsplit=1)
+    return [*run.stdout.splitlines()[0].split(maxsplit=1), run.stdout.splitlines()[1]]
 
 
 @pytest.fixture
@@ -34,10 +40,12 @@ def installed(tmp_path):
 
 
 def test_machine_code_is_kept_beside_the_source(installed):
-    value, place = answer(installed)
+    value, place, had = answer(installed)
     assert value == "42"
-    assert Path(place.strip()).is_relative_to(installed)
+    assert Path(place).is_relative_to(installed)
     assert list(installed.glob("__pycache__/compiled-*/**/*.nbc"))
+    assert had == "False True"
+    assert answer(installed)[2] == "True True"
 
 
 def test_another_state_of_any_source_of_the_package_is_compiled_anew(installed):
@@ -56,14 +64,16 @@ def unwritable(folder: Path) -> None:
 
 def test_an_installation_that_cannot_be_written_to_uses_the_users_cache(installed, tmp_path):
     unwritable(installed)
-    value, place = answer(installed, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path / "cache"))
+    value, place, _ = answer(installed, HOME=str(tmp_path), XDG_CACHE_HOME=str(tmp_path / "cache"))
     assert value == "42"
-    assert Path(place.strip()).is_relative_to(tmp_path)
-    assert not Path(place.strip()).is_relative_to(installed)
+    assert Path(place).is_relative_to(tmp_path)
+    assert not Path(place).is_relative_to(installed)
 
 
 def test_without_any_place_for_a_cache_it_works_all_the_same(installed, tmp_path):
     unwritable(installed)
     (tmp_path / "nothing").write_text("")
-    value, place = answer(installed, HOME=str(tmp_path / "nothing"), XDG_CACHE_HOME=str(tmp_path / "nothing" / "cache"))
-    assert (value, place.strip()) == ("42", "None")
+    value, place, had = answer(
+        installed, HOME=str(tmp_path / "nothing"), XDG_CACHE_HOME=str(tmp_path / "nothing" / "cache")
+    )
+    assert (value, place, had) == ("42", "None", "False True")

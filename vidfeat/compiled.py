@@ -38,6 +38,13 @@ def compiled(**options: Any) -> Callable[[Callable], Any]:
     return prepare
 
 
+def has_machine_code(function: Any) -> bool:
+    """Whether a compiled function was ever called, in this process or by another whose machine code is kept."""
+    folder = cache_folder(Path(function.py_func.__code__.co_filename).parent)
+    name = f"{function.__module__.rpartition('.')[2]}.{function.__name__}-*.nbi"
+    return bool(function.signatures) or (folder is not None and any(folder.rglob(name)))
+
+
 @functools.cache
 def cache_folder(package: Path) -> Path | None:
     """Where machine code of a package, as it is now, is kept and found again; None if no place can be written to."""

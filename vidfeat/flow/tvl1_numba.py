@@ -1,5 +1,6 @@
 """TV-L1 on a CPU, compiled by Numba: the threads and the memory of :func:`vidfeat.flow.numba_solver.solve`."""
 
+import logging
 import os
 import threading
 from collections.abc import Iterator
@@ -8,8 +9,11 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from vidfeat.compiled import has_machine_code
 from vidfeat.flow.numba_solver import MOST_AT_ONCE, solve, stride_of
 from vidfeat.flow.parameters import TVL1Parameters
+
+log = logging.getLogger("vidfeat")
 
 # Side of a level that is made by scaling.
 _SMALLEST = 16
@@ -33,6 +37,8 @@ def flow_fields(
     Returns:
         (flow ``[N, 2, H, W]`` float32 pixels, iterations ``[N]`` int64 over all levels and warps).
     """
+    if not has_machine_code(solve):
+        log.info("Compiling TV-L1 for this CPU: about a quarter of a minute, once.")
     threads = threads or len(os.sched_getaffinity(0))
     pairs, height, width = prev.shape
     shapes = pyramid_shapes(height, width, parameters)
