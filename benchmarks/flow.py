@@ -35,7 +35,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", default=",".join(["rubberwhale", *SETS]))
     parser.add_argument("--threads", default="2,1")
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=3, help="rounds with the first number of threads; else one")
     parser.add_argument("--no-skimage", action="store_true")
     parser.add_argument("--no-command", action="store_true", help="leave out the whole process")
     arguments = parser.parse_args()
@@ -46,7 +46,9 @@ def main() -> None:
     threads = [int(number) for number in arguments.threads.split(",")]
     result = {"compile_seconds": start_up(cold=True), "load_seconds": start_up(cold=False), "sets": {}}
     for name in names:
-        result["sets"][name] = {f"threads={n}": on_cpu(name, n, arguments.repeats) for n in threads}
+        result["sets"][name] = {
+            f"threads={n}": on_cpu(name, n, arguments.repeats if n == threads[0] else 1) for n in threads
+        }
         if not arguments.no_skimage:
             result["sets"][name]["scikit-image"] = skimage(name)
         if torch.cuda.is_available():
