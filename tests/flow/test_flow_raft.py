@@ -149,3 +149,13 @@ def test_files_that_do_not_fit_are_said(state, tmp_path):
 def test_grey_frames_are_refused(method):
     with pytest.raises(UsageError, match=r"uint8 \[3, 40, 52\]; raft wants rgb frames, uint8 \[T, H, W, 3\]"):
         method(film()[..., 0])
+
+
+def test_weights_that_cannot_be_downloaded_are_asked_for_by_their_own_option(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise OSError("no network")
+
+    monkeypatch.setattr("urllib.request.urlopen", fail)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(UsageError, match="give a file with --raft-weights FILE, or --raft-weights none for seeded"):
+        flow_method("raft", model="small", weights="DEFAULT")

@@ -143,6 +143,7 @@ def with_value(value, pair=1):
         (A[0], A[0], {}, r"prev is \[24\] uint8 .*allowed are two arrays"),
         (A[:0], A[:0], {}, r"\[0, 24\] .*there is no pixel in that"),
         (F[:0], F[:0], {}, r"\[0, 20, 24\] .*there is no pixel in that"),
+        (np.zeros((20, 24, 1), np.uint8),) * 2 + ({}, r"\[20, 24, 1\] .*looks like \[H, W, 1\].*Give image\[..., 0\]"),
         (np.zeros((20, 24, 3), np.uint8),) * 2 + ({}, r"\[20, 24, 3\] .*looks like colour.*Convert the images to grey"),
         (np.zeros((2, 20, 24, 3), np.uint8),) * 2 + ({}, r"looks like colour"),
         (with_value(np.nan), F, {}, r"prev of pair 1 holds NaN or infinite values \(1 of 3 pairs do\)"),

@@ -3,6 +3,7 @@
 import csv
 import pickle
 import shutil
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -18,7 +19,9 @@ from vidfeat.flow.opencv_methods import DIS
 from vidfeat.media.transforms import Geometry
 from vidfeat.media.video import VideoReader
 from vidfeat.stages import computers, flow, job, merge
+from vidfeat.stages.config.extract import ExtractConfig
 from vidfeat.stages.config.files import MergeConfig
+from vidfeat.stages.extract_request import repeatable_options
 from vidfeat.stages.recipe import FlowRecipe
 from vidfeat.store import diff, summary, verify
 
@@ -308,3 +311,17 @@ def test_a_gpu_gets_many_pairs_and_methods_that_know_none_stay_on_the_cpu(monkey
         (("dis", "cpu"), 1),
         (("tvl1", "cpu"), 1),
     ]
+
+
+def test_a_run_does_not_repeat_the_backend_of_the_device_it_was_made_on():
+    """Numba's and Triton's fields are the same; OpenCV's are chosen on purpose."""
+    for backend, repeated in ((None, False), ("numba", False), ("opencv", True)):
+        config = ExtractConfig(
+            inputs=[Path("a.mp4")],
+            output=Path("a.h5"),
+            backbone="alexnet",
+            layers="fc7",
+            stream="flow",
+            backend=backend,
+        )
+        assert ("backend" in repeatable_options(config)) == repeated

@@ -34,6 +34,8 @@ def check_pairs(prev: Any, next: Any) -> None:
         raise UsageError(f"{shapes}: they differ in type; {_ALLOWED}.")
     if prev.ndim == 4 or (prev.ndim == 3 and prev.shape[2] in (3, 4) and prev.shape[1] > 4):
         raise UsageError(f"{shapes}, which looks like colour; {_ALLOWED}. Convert the images to grey first.")
+    if prev.ndim == 3 and prev.shape[2] == 1 and prev.shape[1] > 1:
+        raise UsageError(f"{shapes}, which looks like [H, W, 1]; {_ALLOWED}. Give image[..., 0].")
     if prev.ndim not in (2, 3):
         raise UsageError(f"{shapes}; {_ALLOWED}.")
     if 0 in prev.shape:

@@ -49,7 +49,7 @@ class RAFT(FlowMethod):
 
     def __init__(self, device: str, threads: int | None, **given: Any) -> None:
         options = _options(given)
-        weights = find_weights(f"raft_{options['model']}", options["weights"], options["seed"])
+        weights = _weights(options)
         self.settings, self.device = _settings(options, weights), device
         self.weights_name = weights.name
         self._device, self._threads, self._updates = check_device(device), threads, options["updates"]
@@ -60,7 +60,7 @@ class RAFT(FlowMethod):
     @classmethod
     def complete(cls, **given: Any) -> dict[str, Any]:
         options = _options(given)
-        return _settings(options, find_weights(f"raft_{options['model']}", options["weights"], options["seed"]))
+        return _settings(options, _weights(options))
 
     def _fields(self, frames: np.ndarray) -> np.ndarray:
         count, height, width = frames.shape[:3]
@@ -109,6 +109,10 @@ def _options(given: dict[str, Any]) -> dict[str, Any]:
         options[name] = whole(name, options[name], least)
     options["weights"] = str(options["weights"])
     return options
+
+
+def _weights(options: dict[str, Any]) -> Weights:
+    return find_weights(f"raft_{options['model']}", options["weights"], options["seed"], "--raft-weights")
 
 
 def _settings(options: dict[str, Any], weights: Weights) -> dict[str, Any]:

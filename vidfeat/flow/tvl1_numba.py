@@ -15,6 +15,9 @@ from vidfeat.flow.parameters import TVL1Parameters
 
 log = logging.getLogger("vidfeat")
 
+# Taken for ever by the thread that says that the others have to wait.
+_notice = threading.Lock()
+
 # Side of a level that is made by scaling.
 _SMALLEST = 16
 # Numbers in the rows in work during a sweep: they stay in a core's own cache.
@@ -37,7 +40,7 @@ def flow_fields(
     Returns:
         (flow ``[N, 2, H, W]`` float32 pixels, iterations ``[N]`` int64 over all levels and warps).
     """
-    if not has_machine_code(solve):
+    if not has_machine_code(solve) and _notice.acquire(blocking=False):
         log.info("Compiling TV-L1 for this CPU: about a quarter of a minute, once.")
     threads = threads or len(os.sched_getaffinity(0))
     pairs, height, width = prev.shape

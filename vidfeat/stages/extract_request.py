@@ -102,6 +102,8 @@ def repeatable_options(config: ExtractConfig) -> dict[str, Any]:
     """The options that ``vidfeat predict`` needs to extract new videos alike; files of weights as absolute paths."""
     names = _REPEATED | (_REPEATED_FLOW if "flow" in config.streams else frozenset())
     chosen = {name: value for name, value in as_json(config).items() if name in names}
+    if chosen.get("backend") != "opencv":  # the others compute the same, each on its own device
+        chosen.pop("backend", None)
     for name in _FILES:
         if chosen.get(name) and Path(chosen[name]).is_file():
             chosen[name] = str(Path(chosen[name]).resolve())

@@ -1,6 +1,7 @@
 """``vidfeat export`` of flow: pictures of its levels, or Middlebury's ``.flo`` files, in a folder for each item."""
 
 import json
+import math
 import re
 from typing import Any
 
@@ -17,7 +18,7 @@ from vidfeat.stages.places import NewFolder, check_replaceable, place_below
 from vidfeat.store import FeatureFile, StoredItem, open_features
 
 _OWN = re.compile(r"flow_(x_|y_)?\d{5,}\.(jpg|flo)|flow\.json")
-_ROWS = 32  # fields in memory at a time
+_BYTES = 1 << 25  # of fields in memory at a time
 
 
 def run(config: ExportConfig) -> int:
@@ -67,8 +68,9 @@ def _export(config: ExportConfig, item: StoredItem) -> int:
     folder, fields = NewFolder(place_below(config.output, item.id), _OWN), item.shape(FLOW)[0]
     bound = item.notes(FLOW).get("bound", config.bound)
     try:
-        for start in range(0, fields, _ROWS):
-            rows = item.rows(FLOW, start, start + _ROWS)
+        some = max(1, _BYTES // (math.prod(item.shape(FLOW)[1:]) * item.dtype(FLOW).itemsize))
+        for start in range(0, fields, some):
+            rows = item.rows(FLOW, start, start + some)
             for number, row in enumerate(rows, config.start_index + start):
                 for name, data in _files(row, number, config.form, bound):
                     folder.write(name, data)

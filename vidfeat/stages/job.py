@@ -80,6 +80,7 @@ class JobSummary:
             **{state: self.states.get(state, 0) for state in STATES},
             self.rows: self.count,
             "seconds": round(self.seconds, 3),
+            f"{self.rows}_per_second": round(self.count / self.seconds, 3) if self.seconds > 0 else None,
             "failures": [vars(failure) for failure in self.failures],
         }
 

@@ -38,8 +38,8 @@ class Weights:
     seed: int = 0
 
 
-def find_weights(model: str, request: str, seed: int = 0) -> Weights:
-    """Find the source that ``request`` names, downloading torchvision's file unless its cache holds it.
+def find_weights(model: str, request: str, seed: int = 0, option: str = "--weights") -> Weights:
+    """Find the source that ``request``, given as ``option``, names, downloading torchvision's file unless it is cached.
 
     Raises:
         UsageError: no such entry or file, or the download failed.
@@ -50,7 +50,7 @@ def find_weights(model: str, request: str, seed: int = 0) -> Weights:
     name = request.removeprefix(entries.__name__ + ".")
     if name in entries.__members__:
         entry = entries[name]
-        path = _cached(entry)
+        path = _cached(entry, option)
         return Weights(str(entry), "sha256:" + _checked(path, entry), entry, path)
     path = Path(request)
     if path.suffix not in SUFFIXES and not path.is_file():
@@ -72,7 +72,7 @@ def _hash_of(entry: WeightsEnum) -> str:
     return found.group(1) if found else "unknown"
 
 
-def _cached(entry: WeightsEnum) -> Path:
+def _cached(entry: WeightsEnum, option: str) -> Path:
     """Path of torchvision's file in torch's cache, downloaded if it is not there."""
     folder = Path(torch.hub.get_dir()) / "checkpoints"
     path = folder / entry.url.rpartition("/")[2]
@@ -92,7 +92,7 @@ def _cached(entry: WeightsEnum) -> Path:
             Path(part).unlink(missing_ok=True)
         raise UsageError(
             f"weights {entry} could not be had: {entry.url} failed ({error}). Ways out: put that file into "
-            f"{str(folder)!r} (TORCH_HOME moves it), give a file with --weights FILE, or --weights none for seeded "
+            f"{str(folder)!r} (TORCH_HOME moves it), give a file with {option} FILE, or {option} none for seeded "
             "random values."
         ) from error
     return path
