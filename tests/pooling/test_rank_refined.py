@@ -13,6 +13,11 @@ from vidfeat.pooling.frames import Frames
 from vidfeat.pooling.rank_spaces import FrameSpace, RefinedSpace
 
 
+@pytest.fixture(autouse=True)
+def refine_short_videos_too(monkeypatch):
+    monkeypatch.setattr(rank_batch, "_FEWEST_REFINED", 1)
+
+
 def single(T, D, kind="relu", seed=0):
     return torch.from_numpy(video(T, D, kind, seed)).to(torch.float32)
 
@@ -112,3 +117,11 @@ def test_compiled_products(shape):
     np.testing.assert_allclose(fit, [*(v.astype(float) @ u), 0, 0], atol=FLOAT64)
     frame_kernels.combine_and_predict(v, w, summed, fit)
     np.testing.assert_allclose(fit, [*(v.astype(float) @ (v.astype(float).T @ w)), 0, 0], rtol=FLOAT64)
+
+
+def test_short_videos_are_not_worth_it(monkeypatch):
+    v = single(60, 90, "walk")
+    assert isinstance(solved_in(v, 2.0).space, RefinedSpace)
+    monkeypatch.undo()
+    assert type(solved_in(v, 2.0).space) is FrameSpace
+    assert isinstance(solved_in(single(300, 310, "walk"), 2.0).space, RefinedSpace)

@@ -15,6 +15,8 @@ _SHORTEST = 0.8
 # Numbers in the matrices of a group: in cache on a CPU, 1 GB on a GPU.
 _CPU_GROUP, _CUDA_GROUP = 1 << 22, 1 << 27
 
+# Frames from which on a Gram matrix in float32 saves more than it costs to mend it.
+_FEWEST_REFINED = 300
 # C T max K_tt times this bounds how much of an error a refinement leaves, with K from products in float32; pessimistic.
 _SINGLE_ROUNDING = 1e-6
 
@@ -56,7 +58,8 @@ def pool_group(frames: Frames, C: float, epsilon: float) -> Pooled:
     """Solve a group. FloatingPointError if frames are not finite, or too large for products of them to be."""
     _, T, D = frames.shape
     if T <= D:
-        refined = _pool_refined(frames, C, epsilon) if frames.are_single else None
+        is_worth_it = frames.are_single and T >= _FEWEST_REFINED
+        refined = _pool_refined(frames, C, epsilon) if is_worth_it else None
         if refined is not None:
             return refined
         space = FrameSpace.of(finite_gram(frames.gram()), frames.real, C)
