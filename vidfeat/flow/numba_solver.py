@@ -8,7 +8,10 @@ import numpy as np
 from vidfeat.compiled import compiled
 from vidfeat.flow.numba_barrier import wait_for_all
 from vidfeat.flow.numba_images import interleave, median3, median5, resize, warp
-from vidfeat.flow.numba_sweep import FAST, LEFT, sweep
+from vidfeat.flow.numba_sweep import LEFT, sweep
+
+# Infinities stand for errors that are not known yet, so nothing may be assumed of numbers here.
+EXACT = {"error_model": "numpy"}
 
 # Columns are rounded up to whole vectors; those beyond the image are computed in vain.
 _VECTOR = 16
@@ -27,7 +30,7 @@ def stride_of(width: int) -> int:
     return LEFT + -(-width // _VECTOR) * _VECTOR + _VECTOR
 
 
-@compiled(**FAST)
+@compiled(**EXACT)
 def solve(rank, threads, counter, prev, next, shapes, room, constants, limits, flow, iterations):
     """The flow of one pair.
 
@@ -86,7 +89,7 @@ def solve(rank, threads, counter, prev, next, shapes, room, constants, limits, f
         wait_for_all(counter, threads)
 
 
-@compiled(**FAST)
+@compiled(**EXACT)
 def _build_pyramid(rank, threads, counter, prev, next, shapes, images, step):
     """Levels of both images one behind the other in ``images [2, …]``."""
     height, width, stride = shapes[0]
@@ -107,7 +110,7 @@ def _build_pyramid(rank, threads, counter, prev, next, shapes, images, step):
     wait_for_all(counter, threads)
 
 
-@compiled(**FAST)
+@compiled(**EXACT)
 def _minimise(
     rank, threads, counter, old, new, rings, warped, inside, width, zeros, columns, errors, constants, limits, y0, y1,
     expected,
@@ -132,39 +135,14 @@ def _minimise(
             wait_for_all(counter, threads)
         left, to_come = limits[1], _EXPECTED * (expected - total)
         while left > 0 and error > limit:
-            count = max(1, min(left, most, int(to_come)))
-            sweep(
-                old, new, rings, warped, inside, width, zeros, y0, y1, count, reach, theta, step, errors[parity, rank]
-            )
-            wait_for_all(counter, threads)
-            done, before = count, np.inf
-            for k in range(count):
-                before, error = error, 0.0
-                for other in range(threads):
-                    error += errors[parity, other, k]
-                if not error > limit:
-                    done = k + 1
-                    break
-            if done < count:
-                parity = 1 - parity
-                sweep(
-                    old,
-                    new,
-                    rings,
-                    warped,
-                    inside,
-                    width,
-                    zeros,
-                    y0,
-                    y1,
-                    done,
-                    reach,
-                    theta,
-                    step,
-                    errors[parity, rank],
-                )
+            count, earlier, done = max(1, min(left, most, int(to_come))), error, 0
+            while done < count:
+                count = done if done else count  # went too far: once more, with fewer
+                own = errors[parity, rank]
+                sweep(old, new, rings, warped, inside, width, zeros, y0, y1, count, reach, theta, step, own)
                 wait_for_all(counter, threads)
-            parity = 1 - parity
+                before, error, done = _until_met(limit, errors[parity], earlier, count)
+                parity = 1 - parity
             old, new = new, old
             left -= done
             total += done
@@ -172,7 +150,21 @@ def _minimise(
     return old, new, total
 
 
-@compiled(**FAST)
+@compiled(**EXACT)
+def _until_met(limit, errors, earlier, count):
+    """Of ``count`` iterations with errors ``[threads, …]``, after one with the error ``earlier``: how many there were
+    until the stopping rule was met, and the errors of the last two of those: (last but one, last, number)."""
+    error, before = earlier, earlier
+    for k in range(count):
+        before, error = error, 0.0
+        for own in errors:  # one after the other, so that all threads come to the same sum
+            error += own[k]
+        if not error > limit:
+            return before, error, k + 1
+    return before, error, count
+
+
+@compiled(**EXACT)
 def _iterations_to(limit, error, before):
     """How many more there will be if the error goes on falling as from ``before``; mostly it takes a few more."""
     if limit <= 0.0 or not error < before:

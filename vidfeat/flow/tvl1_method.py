@@ -22,7 +22,9 @@ class TVL1(FlowMethod):
     def __init__(self, device: str, threads: int | None, backend: str | None = None, **given: Any) -> None:
         self.settings, self.device, self._threads = self.complete(backend, **given), device, threads
         self._backend, self._given = choose_backend(device, backend), given
-        load_backend(self._backend)
+        module = load_backend(self._backend)
+        if self._backend == "numba":
+            module.prepare()  # now, and not at the first frames, when rates are measured and Ctrl-C would have to wait
 
     @classmethod
     def complete(cls, backend: str | None = None, **given: Any) -> dict[str, Any]:

@@ -15,8 +15,13 @@ from vidfeat.flow.parameters import TVL1Parameters
 
 log = logging.getLogger("vidfeat")
 
-# Taken for ever by the thread that says that the others have to wait.
-_notice = threading.Lock()
+# Held by the thread that compiles, while others wait.
+_compiling = threading.Lock()
+
+# What a thread worked in, kept for its next pairs if it is no more than so many bytes: to get and clear it anew costs as
+# much as some iterations.
+_KEPT = 64 << 20
+_of_thread = threading.local()
 
 # Side of a level that is made by scaling.
 _SMALLEST = 16
@@ -40,8 +45,22 @@ def flow_fields(
     Returns:
         (flow ``[N, 2, H, W]`` float32 pixels, iterations ``[N]`` int64 over all levels and warps).
     """
-    if not has_machine_code(solve) and _notice.acquire(blocking=False):
-        log.info("Compiling TV-L1 for this CPU: about a quarter of a minute, once.")
+    prepare()
+    return _flow_fields(prev, next, parameters, threads)
+
+
+def prepare() -> None:
+    """Compile what :func:`flow_fields` needs, where that was never done, and say so."""
+    with _compiling:
+        if not has_machine_code(solve):
+            log.info("Compiling TV-L1 for this CPU: about a quarter of a minute, once.")
+            blank = np.zeros((1, _SMALLEST, _SMALLEST), np.float32)
+            _flow_fields(blank, blank, TVL1Parameters(), 1)
+
+
+def _flow_fields(
+    prev: np.ndarray, next: np.ndarray, parameters: TVL1Parameters, threads: int | None
+) -> tuple[np.ndarray, np.ndarray]:
     threads = threads or len(os.sched_getaffinity(0))
     pairs, height, width = prev.shape
     shapes = pyramid_shapes(height, width, parameters)
@@ -58,7 +77,7 @@ def flow_fields(
     alone = iter(range(pairs // threads * threads))
 
     def work_alone(_: int) -> None:
-        room = _room(shapes, 1)
+        room = _room_of_thread(shapes)
         for pair in alone:  # the next one that no thread has taken
             compute(pair, 0, 1, np.zeros(1, np.int64), room)
 
@@ -100,6 +119,15 @@ def _crew(threads: int) -> Iterator[ThreadPoolExecutor]:
             present.abort()
             raise
         yield pool
+
+
+def _room_of_thread(shapes: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Memory for one pair on this thread, as it was left by the pair before, if that had the same shape."""
+    known, room = getattr(_of_thread, "room", (None, ()))
+    if not np.array_equal(known, shapes):
+        room = _room(shapes, 1)
+        _of_thread.room = (shapes, room) if sum(part.nbytes for part in room) <= _KEPT else (None, ())
+    return room
 
 
 def _room(shapes: np.ndarray, threads: int) -> tuple[np.ndarray, ...]:
