@@ -20,7 +20,7 @@ def test_pictures_failures_and_exit_codes(tmp_path):
     assert (facts["done"], len(facts["pictures"][0]["windows"])) == (1, 2)
     failed = draw(video, tmp_path / "bad.mp4", "-o", tmp_path / "out")
     assert failed.exit_code == 1
-    assert "1 done, 1 failed; 20 frames" in failed.stdout
+    assert "1 done, 1 failed. 20 frames in" in failed.stdout
     assert "Reasons of the 1 without a picture" in failed.stdout
     assert "bad.mp4" in (tmp_path / "out.failures.csv").read_text()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a b.mp4.png"]

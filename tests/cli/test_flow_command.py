@@ -88,12 +88,15 @@ def test_facts_words_and_exit_codes(clips, tmp_path):
     assert result.exit_code == 1
     assert "6 done, 1 empty; 0 finished before. 98 fields in" in result.stdout
     assert "Reasons of the 1 without flow" in result.stdout
+    again = vidfeat("flow", clips, one, "-o", tmp_path / "f.h5", *FAST)
+    assert "f.h5: 1 empty; 6 finished before.\nReasons of the 1 without flow" in again.stdout
     again = vidfeat("flow", clips, one, "-o", tmp_path / "f.h5", *FAST, "--json")
     facts = json.loads(again.stdout)
     assert (facts["skipped"], facts["empty"], facts["fields"]) == (6, 1, 0)
     plan = vidfeat("flow", clips, "-o", tmp_path / "g.h5", *FAST, "--dry-run")
     assert "Would compute the flow of 6 items (0 finished, 0 unreadable), about 98 fields, 1.0 MB" in plan.stdout
-    assert "98" in vidfeat("info", tmp_path / "f.h5").stdout
+    info = vidfeat("info", tmp_path / "f.h5").stdout.splitlines()
+    assert "fields: 98" in info and not [line for line in info if line.startswith(("frames", "flow_rows"))]
     assert "nothing wrong" in vidfeat("verify", tmp_path / "f.h5").stdout
     exported = vidfeat("export", tmp_path / "f.h5", "--form", "jpg", "-o", tmp_path / "out", "--start-index", "1")
     assert exported.stdout.endswith("out: 98 fields.\n")
@@ -123,6 +126,7 @@ def test_lambda_is_an_option_like_others(clips, tmp_path):
         (["flow", "nowhere.mp4", "-o", "f.h5"], "Input 'nowhere.mp4' does not exist"),
         (["flow", "README.md", "-o", "f.h5", "--tau", "0.1", "--method", "raft"], "--tau 0.1 has no effect with"),
         (["flow", "README.md", "-o", "f.h5", "--bound", "-1"], "--bound is -1; it must be a number of pixels above 0"),
+        (["flow", "README.md", "-o", "f.h5", "--tau", "-1"], "error: --tau is -1.0; it must be above 0 (default 0.25)"),
         (["report", "flow", "README.md", "-o", "f.gif"], "films are written as .mp4"),
         (["extract", "README.md", "-o", "f.h5", "--bound", "5"], "--bound 5.0 has no effect with --stream rgb"),
         (["export", "nowhere.h5", "--form", "flo", "-o", "out"], "nowhere.h5 does not exist"),
@@ -133,6 +137,41 @@ def test_wrong_usage_exits_2_with_words(arguments, words):
     assert result.exit_code == 2
     assert words in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
+
+
+def test_numbers_of_things_and_what_is_said_when_there_is_nothing_to_do(clips, tmp_path):
+    video, output = clips / "b" / "v2.mp4", tmp_path / "f.h5"
+    short = [*FAST, "--max-seconds", "0.05"]
+    assert "Would compute the flow of 1 item (" in vidfeat("flow", video, "-o", output, *short, "--dry-run").stdout
+    first = vidfeat("flow", video, "-o", output, *short)
+    assert "1 item: 1 to do" in first.stderr
+    assert "f.h5: 1 done; 0 finished before. 1 field in" in first.stdout
+    assert vidfeat("flow", video, "-o", output, *short).stdout.endswith("f.h5: nothing to do, its one item is there.\n")
+    vidfeat("flow", clips / "b", "-o", tmp_path / "two.h5", *FAST)
+    again = vidfeat("flow", clips / "b", "-o", tmp_path / "two.h5", *FAST)
+    assert again.stdout.endswith("two.h5: nothing to do, all 2 items are there.\n")
+    assert vidfeat("verify", output).stdout == "1 item in 1 file: all read, nothing wrong.\n"
+    assert vidfeat("export", output, "--form", "flo", "-o", tmp_path / "out").stdout.endswith("out: 1 field.\n")
+    shown = vidfeat("report", "flow", video, "-o", tmp_path / "f.mp4", *short)
+    assert "f.mp4: 1 done. 1 field in" in shown.stdout and "vidfeat: 1 item.\n" in shown.stderr
+
+
+NETWORK = "--backbone squeezenet1_1 --layers avgpool --weights none".split()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")
+@pytest.mark.parametrize(
+    "command", [["flow"], ["extract", *NETWORK, "--stream", "flow"], ["extract", *NETWORK, "--stream", "rgb,flow"]]
+)
+@pytest.mark.parametrize("option", ["--backend triton", "--device cuda", "--tau -1"])
+def test_a_dry_run_refuses_what_the_run_refuses(clips, tmp_path, command, option):
+    plan, real = (
+        vidfeat(*command, clips / "b" / "v2.mp4", "-o", tmp_path / "f.h5", *option.split(), *dry)
+        for dry in (["--dry-run"], [])
+    )
+    assert (plan.exit_code, real.exit_code) == (2, 2)
+    assert plan.stderr == real.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without a GPU")

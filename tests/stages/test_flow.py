@@ -166,8 +166,7 @@ def test_every_real_video_and_the_audio_file(real_videos, tmp_path):
     facts = summary(tmp_path / "f.h5")
     assert facts["items"] == len(inputs) - 1
     assert facts["features"]["flow"]["row_shapes"] == [[2, 120, 160]]
-    assert facts["flow_rows"] == facts["features"]["flow"]["rows"] == done.count
-    assert facts["frames"] == 0
+    assert facts["fields"] == facts["features"]["flow"]["rows"] == done.count
 
 
 def test_a_rerun_has_nothing_to_do_and_names_what_differs(clips, fields):
@@ -221,6 +220,19 @@ def test_a_damaged_file_fails_alone_and_is_tried_again(clips, tmp_path):
     shutil.copy(clips / "a" / "v0.mp4", folder / "text.avi")
     second = run_flow([folder], tmp_path / "f.h5")
     assert (second.exit_code, second.skipped, second.states) == (0, 2, {"done": 1})
+
+
+def test_where_all_failed_another_method_may_follow(clips, tmp_path):
+    (tmp_path / "text.avi").write_text("no video")
+    output = tmp_path / "f.h5"
+    run_flow([tmp_path / "text.avi"], output)
+    inputs = [tmp_path / "text.avi", clips / "b" / "v2.mp4"]
+    plan = run_flow(inputs, output, method="farneback", dry_run=True).as_dict()
+    assert (plan["items"], plan["skipped"]) == (2, 0)
+    again = run_flow(inputs[1:], output, method="farneback")
+    assert (again.states, again.failures) == ({"done": 1}, [])
+    assert not (tmp_path / "f.h5.failures.csv").exists()
+    assert summary(output)["settings"]["method"] == "farneback"
 
 
 def test_flow_that_is_not_finite_fails_its_item_only(clips, tmp_path, monkeypatch):

@@ -58,11 +58,17 @@ def test_pictures_of_the_levels(fields, tmp_path):
 def test_flo_files_hold_pixels(fields, halves, tmp_path):
     assert write(fields, tmp_path / "a", "flo", start_index=1) == 8 + 16
     levels = stored(fields, "v3.mp4")
-    files = sorted((tmp_path / "a" / "v3.mp4").iterdir())
+    facts, *files = sorted((tmp_path / "a" / "v3.mp4").iterdir())
+    facts = json.loads(facts.read_text())
+    assert {**facts, "time": facts["time"][:2]} == {
+        "id": "v3.mp4", "bound": 10.0, "start_index": 1, "time": [0, 1 / 25], "frame": list(range(16)),
+    }  # fmt: skip
     assert [path.name for path in files] == [f"flow_{k:05d}.flo" for k in range(1, 17)]
     assert np.array_equal(np.stack([read_flo(path) for path in files]), dequantise(levels, 10.0))
     write(halves, tmp_path / "b", "flo")
-    read = [read_flo(path) for path in sorted((tmp_path / "b" / "v3.mp4").iterdir())]
+    facts, *files = sorted((tmp_path / "b" / "v3.mp4").iterdir())
+    assert "bound" not in json.loads(facts.read_text())
+    read = [read_flo(path) for path in files]
     assert np.array_equal(np.stack(read), stored(halves, "v3.mp4").astype(np.float32))
 
 

@@ -1,5 +1,7 @@
 """Network features of flow, alone and beside those of the frames."""
 
+import threading
+
 import cv2
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import vidfeat
 from vidfeat.errors import UsageError
 from vidfeat.features import Extractor, FlowInput
 from vidfeat.flow import flow_method, quantise
+from vidfeat.flow.raft import RAFT
 from vidfeat.media.source import FrameSource
 from vidfeat.media.transforms import Geometry
 from vidfeat.media.video import VideoReader
@@ -97,6 +100,33 @@ def test_both_streams_are_decoded_once_and_equal_each_alone(clips, features, flo
         assert both.settings["flow-input"]["length"] == 4
         assert {name: both.settings[name] for name in rgb.settings} == rgb.settings
     assert verify(tmp_path / "f.h5") == []
+
+
+def test_raft_and_a_network_take_turns_on_the_cores(clip, tmp_path, monkeypatch):
+    """Both compute with all threads inside of one call, so that two calls at a time would want twice the cores."""
+    seen, busy, lock = set(), [0], threading.Lock()
+
+    def watched(name, function):
+        def call(*given):
+            with lock:
+                busy[0] += 1
+                seen.add((name, torch.get_num_threads(), busy[0]))
+            try:
+                return function(*given)
+            finally:
+                with lock:
+                    busy[0] -= 1
+
+        return call
+
+    for owner, name in ((RAFT, "_fields"), (Extractor, "submit")):
+        monkeypatch.setattr(owner, name, watched(name, getattr(owner, name)))
+    raft = {"method": "raft", "raft_model": "small", "raft_weights": "none", "raft_updates": 1, "max_seconds": 0.3}
+    options = {"stream": "rgb,flow", "flow_stack": 2, "batch_size": 2, "threads": 3, **raft}
+    before = torch.get_num_threads()
+    assert run_small([clip], tmp_path / "f.h5", **options).exit_code == 0
+    assert seen == {("_fields", 3, 1), ("submit", 3, 1)}
+    assert torch.get_num_threads() == before
 
 
 def test_flow_images_see_one_field_each(clip, tmp_path):

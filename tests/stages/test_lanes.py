@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from vidfeat.stages.lanes import cores, in_lanes, one_torch_thread
+from vidfeat.stages.lanes import cores, in_lanes, torch_threads
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 5])
@@ -41,10 +41,11 @@ def test_lanes_use_one_thread_each_and_the_setting_comes_back():
     assert [f.result() for f in in_lanes(lambda _: torch.get_num_threads(), range(2), 1)] == [before] * 2
 
 
-def test_one_torch_thread_for_a_while_also_after_an_error():
+@pytest.mark.parametrize("count", [1, 3])
+def test_threads_of_torch_for_a_while_also_after_an_error(count):
     before = torch.get_num_threads()
-    with pytest.raises(ValueError, match="stop"), one_torch_thread():
-        assert torch.get_num_threads() == 1
+    with pytest.raises(ValueError, match="stop"), torch_threads(count):
+        assert torch.get_num_threads() == count
         raise ValueError("stop")
     assert torch.get_num_threads() == before
 

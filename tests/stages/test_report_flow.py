@@ -54,6 +54,17 @@ def test_a_film_has_the_frames_and_the_colours_of_their_flow(video, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["film.mp4"]
 
 
+def test_a_film_has_a_legend_where_there_is_room(tmp_path):
+    video = write_video(tmp_path / "large.mp4", 3, width=160, height=128)
+    show([video], tmp_path / "film.mp4", maximum=6.0)
+    found = watch(tmp_path / "film.mp4")[0][0, :, 160 + GAP :].astype(int)
+    shown = flow_picture(fields_of(video)[1][0], 6.0)
+    plain, marked = shown.picture.astype(int), with_legend(shown).astype(int)
+    corner = np.abs(plain - marked).max(axis=2) > 0
+    assert corner.sum() > 1000 and not corner[:64].any()
+    assert np.abs(found - marked)[corner].mean() < 0.3 * np.abs(found - plain)[corner].mean()
+
+
 def test_pictures_are_lossless(video, tmp_path):
     facts = show([video], tmp_path / "out", form="png")
     _, fields = fields_of(video)
@@ -64,7 +75,10 @@ def test_pictures_are_lossless(video, tmp_path):
     for path, field in zip(files, fields, strict=True):
         expected = with_legend(flow_picture(field, facts["pictures"][0]["maximum"]))
         assert np.array_equal(cv2.imread(str(path))[..., ::-1], expected)
-    show([video], tmp_path / "out", form="png", stride=4)
+    with pytest.raises(UsageError, match=r"a b\.mp4 exists already\. Choose another output, or --overwrite"):
+        show([video], tmp_path / "out", form="png", stride=4)
+    assert len(list((tmp_path / "out" / "a b.mp4").iterdir())) == 11
+    show([video], tmp_path / "out", form="png", stride=4, overwrite=True)
     assert len(list((tmp_path / "out" / "a b.mp4").iterdir())) == 2
 
 
@@ -104,6 +118,8 @@ def test_a_run_that_breaks_off_leaves_no_half_film(video, tmp_path, monkeypatch)
     before = (tmp_path / "f.mp4").read_bytes()
     monkeypatch.setattr(report_flow.Film, "publish", broken)
     with pytest.raises(ZeroDivisionError):
+        show([video], tmp_path / "f.mp4", maximum=3.0, overwrite=True)
+    with pytest.raises(UsageError, match=r"f\.mp4 exists already\. Choose another output, or --overwrite"):
         show([video], tmp_path / "f.mp4", maximum=3.0)
     assert (tmp_path / "f.mp4").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["f.mp4"]
@@ -151,7 +167,7 @@ def test_a_folder_with_files_of_others_is_left_alone(video, tmp_path):
     (tmp_path / "out" / "a b.mp4").mkdir(parents=True)
     (tmp_path / "out" / "a b.mp4" / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match=r"holds 'notes\.txt', which vidfeat does not write"):
-        show([video], tmp_path / "out", form="png")
+        show([video], tmp_path / "out", form="png", overwrite=True)
 
 
 def test_a_film_of_several_items_needs_a_folder(video, tmp_path):

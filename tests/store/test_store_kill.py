@@ -13,7 +13,7 @@ HERE = Path(__file__).parent
 WRITE_STRIDE = os.environ.get("VIDFEAT_KILL_STRIDE", "40")
 
 
-@pytest.mark.parametrize("scenario", ["fresh", "again", "links", "merge-links", "overwrite"])
+@pytest.mark.parametrize("scenario", ["fresh", "again", "links", "merge-links", "overwrite", "other-settings"])
 def test_a_killed_run_resumes_to_the_same_file_and_keeps_finished_parts(tmp_path, scenario):
     done = subprocess.run(
         [sys.executable, str(HERE / "killing.py"), str(tmp_path / "cases"), scenario, WRITE_STRIDE],

@@ -4,7 +4,7 @@ import pytest
 from storing import IDS, SETTINGS, contents, extract, rows
 
 from vidfeat.errors import StorageError, UsageError
-from vidfeat.store import open_features, summary
+from vidfeat.store import FeatureWriter, open_features, summary
 from vidfeat.store.settings import fingerprint
 
 
@@ -48,10 +48,33 @@ def test_what_is_not_there_is_named_with_what_is(file):
         file["nope"]
     with pytest.raises(UsageError, match=r"has no 'fc8'; it has conv5, fc7\."):
         file["a/é.mp4"]["fc8"]
+    with pytest.raises(UsageError, match=r"has no 'flow\.time'; it has time\."):
+        file["a/é.mp4"]["flow.time"]
+
+
+def test_flow_alone_is_told_by_its_own_names(tmp_path):
+    out = tmp_path / "flow.h5"
+    with FeatureWriter(out, SETTINGS, {}) as writer:
+        for item_id, fields in (("a", 3), ("b", 4)):
+            item = writer.item(item_id)
+            item.append("flow", np.zeros((fields, 2, 4, 5), np.uint8))
+            item.append("flow.time", np.arange(fields) / 25)
+            item.append("flow.frame", np.arange(fields))
+            item.finish({})
+    with open_features(out) as file:
+        with pytest.raises(UsageError, match=r"Item 'a' of .*flow\.h5 has no 'time'; it has flow\.time\."):
+            _ = file["a"].time
+        with pytest.raises(UsageError, match=r"has no 'frame'; it has flow\.frame\."):
+            _ = file["a"].frame
+    facts = summary(out)
+    assert facts["fields"] == 7
+    assert not {"frames", "flow_rows"} & facts.keys()
 
 
 def test_files_of_other_kinds_are_refused(tmp_path):
-    with pytest.raises(UsageError, match=r"does not exist. Make it with 'vidfeat extract"):
+    with pytest.raises(
+        UsageError, match=r"does not exist. Make it with 'vidfeat extract .* or 'vidfeat flow \.\.\. -o"
+    ):
         open_features(tmp_path / "no.h5")
     with pytest.raises(UsageError, match="is a folder"):
         open_features(tmp_path)
@@ -128,7 +151,7 @@ def test_summary_counts_everything(tmp_path):
     assert facts["items"] == len(IDS)
     assert facts["states"] == {"done": len(IDS)}
     assert facts["labels"] == {"x": len(IDS), "y": len(IDS)}
-    assert facts["frames"] == sum(frames.values())
+    assert facts["frames"] == sum(frames.values()) and not {"fields", "flow_rows"} & facts.keys()
     assert facts["features"]["conv5"] == {
         "items": len(with_maps),
         "rows": sum(frames[i] for i in with_maps),
@@ -145,8 +168,6 @@ def test_summary_counts_everything(tmp_path):
 
 def test_summary_of_a_running_extraction_names_its_process_and_of_mixed_devices_their_counts(tmp_path):
     import os
-
-    from vidfeat.store import FeatureWriter
 
     out = tmp_path / "feats.h5"
     with FeatureWriter(out, SETTINGS, {}, part_bytes=1) as writer:

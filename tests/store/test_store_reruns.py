@@ -7,7 +7,7 @@ import pytest
 from storing import IDS, SETTINGS, beside, contents, extract, rows, store_item
 
 from vidfeat.errors import StorageError, UsageError
-from vidfeat.store import FeatureWriter, fs, open_features, verify
+from vidfeat.store import FeatureWriter, fs, open_features, settings_differences, verify
 
 
 def test_a_changed_option_is_named_with_both_values_and_the_way_out(tmp_path):
@@ -24,6 +24,67 @@ def test_a_changed_option_is_named_with_both_values_and_the_way_out(tmp_path):
     extract(out, IDS[1:3], settings=other, overwrite=True)
     assert contents(out)["settings"] == other
     assert list(contents(out)["items"]) == sorted(IDS[1:3])
+
+
+FIELDS = {"method": "tvl1", "tau": 0.25, "warps": 5, "fps": None, "bound": 20.0}
+
+
+@pytest.mark.parametrize(
+    ("there", "here", "words"),
+    [
+        (FIELDS, {**FIELDS, "tau": 0.2}, "tau: 0.25 there, 0.2 here"),
+        (
+            FIELDS,
+            {"method": "dis", "dis-preset": "fast", "fps": 5.0, "bound": 20.0},
+            'method: "tvl1" there, "dis" here; fps: not set there, 5.0 here',
+        ),
+        (
+            {"layers": "fc7", "size": 224},
+            {"layers": "fc6", "size": 224, "stream": "flow", **FIELDS},
+            'stream: not set there, "flow" here; layers: "fc7" there, "fc6" here',
+        ),
+        (
+            {"stream": "flow", "method": "dis", "dis-preset": "fast"},
+            {"stream": "rgb,flow", **FIELDS, "weights": "none"},
+            'stream: "flow" there, "rgb,flow" here; method: "dis" there, "tvl1" here',
+        ),
+        (FIELDS, {"layers": "fc7", "fps": None}, 'method: "tvl1" there, not set here'),
+        (FIELDS, FIELDS, ""),
+    ],
+)
+def test_another_method_is_named_first_and_without_what_follows_from_it(there, here, words):
+    assert settings_differences(there, here) == words
+
+
+def test_where_every_item_failed_the_next_run_may_have_other_settings(tmp_path, caplog):
+    out, other = tmp_path / "feats.h5", {**SETTINGS, "fps": 8.0}
+    extract(out, [])
+    with caplog.at_level(logging.INFO):
+        assert extract(out, IDS[:2], settings=other) == IDS[:2]
+    assert "feats.h5 holds no item; it is made anew with the settings of this run" in caplog.text
+    assert contents(out)["settings"] == other and len(contents(out)["items"]) == 2
+    with pytest.raises(UsageError, match=r"fps: 8\.0 there, 6\.0 here"):
+        extract(out, IDS[:2])
+
+
+def test_failures_alone_twice_leave_the_settings_of_the_second_run(tmp_path):
+    out, other = tmp_path / "feats.h5", {**SETTINGS, "fps": 8.0}
+    extract(out, [])
+    extract(out, [], settings=other)
+    assert contents(out) == {"settings": other, "items": {}}
+    assert beside(out) == ["feats.h5"]
+
+
+def test_parts_with_items_protect_a_file_without(tmp_path):
+    """A run in which all failed, then one that was stopped after its first item."""
+    out = tmp_path / "feats.h5"
+    extract(out, [])
+    extract(out, IDS[:1], close=False)
+    before = out.read_bytes()
+    with pytest.raises(UsageError, match=r"part-0001\.h5 was made with other settings \(fps: 6\.0 there, 7\.0 here\)"):
+        extract(out, settings={**SETTINGS, "fps": 7.0})
+    assert out.read_bytes() == before
+    assert extract(out, IDS[:2]) == IDS[1:2]
 
 
 def test_a_changed_option_is_found_in_parts_too(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 
 from vidfeat import progress
 from vidfeat.errors import UsageError
+from vidfeat.words import counted
 
 log = logging.getLogger("vidfeat")
 
@@ -58,6 +59,26 @@ def table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:
         ]
         lines.append("  ".join(aligned).rstrip())
     return "\n".join(lines)
+
+
+def outcome_text(facts: Mapping[str, Any]) -> str:
+    """How many items came to which state: ``6 done, 1 empty``."""
+    return ", ".join(f"{facts[state]} {state}" for state in ("done", "truncated", "empty", "failed") if facts[state])
+
+
+def rows_text(facts: Mapping[str, Any], row: str) -> str:
+    """`` 98 fields in 0.4 s (245.0 fields/s).``; nothing where nothing was computed."""
+    if not facts[f"{row}s"]:
+        return ""
+    rate = facts[f"{row}s_per_second"] or 0.0
+    return f" {counted(facts[f'{row}s'], row)} in {facts['seconds']:.1f} s ({rate:.1f} {row}s/s)."
+
+
+def failures_text(facts: Mapping[str, Any], result: str) -> str:
+    """A line on where to read why items have no result; nothing if all have."""
+    if not facts["failures"]:
+        return ""
+    return f"\nReasons of the {len(facts['failures'])} without {result}: {facts['output']}.failures.csv"
 
 
 def _cell(value: Any) -> str:

@@ -7,6 +7,7 @@ import typer
 from vidfeat.cli.command import add_command
 from vidfeat.cli.console import facts_text, table
 from vidfeat.stages.config import files
+from vidfeat.words import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -50,15 +51,16 @@ def _render_layers(facts: dict[str, Any]) -> str:
 
 def _render_verify(facts: dict[str, Any]) -> str:
     if not facts["problems"]:
-        return f"{facts['items']} items in {len(facts['files'])} files: all read, nothing wrong."
+        items, where = counted(facts["items"], "item"), counted(len(facts["files"]), "file")
+        return f"{items} in {where}: all read, nothing wrong."
     rows = [[problem["file"], problem["id"], problem["what"]] for problem in facts["problems"]]
     return table(rows, ["file", "item", "problem"])
 
 
 def _render_written(facts: dict[str, Any]) -> str:
-    return f"{facts['output']}: {facts['items']} items."
+    return f"{facts['output']}: {counted(facts['items'], 'item')}."
 
 
 def _render_exported(facts: dict[str, Any]) -> str:
-    kind = "fields" if facts["form"] in files.FLOW_FORMS else "arrays or rows"
-    return f"{facts['output']}: {facts['written']} {kind}."
+    kind = "field" if facts["form"] in files.FLOW_FORMS else "row" if facts["form"] == "csv" else "array"
+    return f"{facts['output']}: {counted(facts['written'], kind)}."

@@ -6,12 +6,13 @@ from typing import Any
 import typer
 
 from vidfeat.cli.command import add_command
-from vidfeat.cli.console import table
+from vidfeat.cli.console import failures_text, outcome_text, rows_text, table
 from vidfeat.stages.config.encode import EncodeConfig
 from vidfeat.stages.config.extract import ExtractConfig
 from vidfeat.stages.config.files import DemoConfig, PredictConfig
 from vidfeat.stages.config.flow import FlowConfig
 from vidfeat.stages.config.svm import SvmEvalConfig, SvmPredictConfig, SvmTrainConfig
+from vidfeat.words import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -72,35 +73,36 @@ _SVM_EVAL = (
 
 
 def _render_extract(facts: dict[str, Any]) -> str:
-    return _render_job(facts, "extract", "frames", "features")
+    return _render_job(facts, "extract", "frame", "features")
 
 
 def _render_flow(facts: dict[str, Any]) -> str:
-    return _render_job(facts, "compute the flow of", "fields", "flow")
+    return _render_job(facts, "compute the flow of", "field", "flow")
 
 
-def _render_job(facts: dict[str, Any], verb: str, rows: str, result: str) -> str:
+def _render_job(facts: dict[str, Any], verb: str, row: str, result: str) -> str:
     if "bytes" in facts:
         return (
-            f"Would {verb} {facts['items']} items ({facts['skipped']} finished, {facts['unreadable']} unreadable), "
-            f"about {facts[rows]} {rows}, {facts['bytes'] / 1e6:.1f} MB, into {facts['output']}."
+            f"Would {verb} {counted(facts['items'], 'item')} ({facts['skipped']} finished, {facts['unreadable']} "
+            f"unreadable), about {counted(facts[f'{row}s'], row)}, {facts['bytes'] / 1e6:.1f} MB, into "
+            f"{facts['output']}."
         )
-    counts = ", ".join(f"{facts[state]} {state}" for state in ("done", "truncated", "empty", "failed") if facts[state])
-    rate = facts[rows] / facts["seconds"] if facts["seconds"] else 0.0
-    text = f"{facts['output']}: {counts or 'nothing new'}; {facts['skipped']} finished before. "
-    text += f"{facts[rows]} {rows} in {facts['seconds']:.1f} s ({rate:.1f} {rows}/s)."
-    if facts["failures"]:
-        text += f"\nReasons of the {len(facts['failures'])} without {result}: {facts['output']}.failures.csv"
-    return text
+    if facts["skipped"] == facts["items"]:
+        few = {0: "there are no items", 1: "its one item is there"}
+        there = few.get(facts["items"], f"all {facts['items']} items are there")
+        return f"{facts['output']}: nothing to do, {there}."
+    text = f"{facts['output']}: {outcome_text(facts)}; {facts['skipped']} finished before."
+    return text + rows_text(facts, row) + failures_text(facts, result)
 
 
 def _render_encode(facts: dict[str, Any]) -> str:
-    text = f"{facts['output']}: {facts['items']} codes of {facts['dimension']} numbers from {facts['feature']}"
+    codes = counted(facts["items"], "code")
+    text = f"{facts['output']}: {codes} of {counted(facts['dimension'], 'number')} from {facts['feature']}"
     return text + (f", sets {', '.join(facts['sets'])}." if len(facts["sets"]) > 1 else ".")
 
 
 def _render_svm_predict(facts: dict[str, Any]) -> str:
-    return f"{facts['output']}: predictions of {facts['items']} items."
+    return f"{facts['output']}: predictions of {counted(facts['items'], 'item')}."
 
 
 def render_scores(facts: dict[str, Any]) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 import typer
 
 from vidfeat.cli.command import add_command
-from vidfeat.cli.console import table
+from vidfeat.cli.console import failures_text, outcome_text, rows_text, table
 from vidfeat.stages.config.report import DynamicImageConfig, FlowReportConfig
 from vidfeat.stages.config.sensitivity import SensitivityConfig
 
@@ -40,9 +40,9 @@ _DYNAMIC_IMAGE = (
 _FLOW = (
     "Show the optical flow of videos: films with the frames on the left and their flow on the right, or pictures.\n\n"
     "The direction of the motion is the hue, its length the saturation (Baker et al., A Database and Evaluation "
-    "Methodology for Optical Flow, 2011): no motion is white, what is longer than the maximum darker. Pictures of "
-    "--form png have the wheel in their corner. Exit code 1 means that some items failed; OUTPUT.failures.csv says "
-    "why, the others are kept.\n\n"
+    "Methodology for Optical Flow, 2011): no motion is white, what is longer than the maximum darker. The wheel in "
+    "the corner, where there is room for it, says which colour is which motion, and how many pixels its radius is. "
+    "Exit code 1 means that some items failed; OUTPUT.failures.csv says why, the others are kept.\n\n"
     "Example:  vidfeat report flow walk.mp4 -o walk-flow.mp4 --max-seconds 10"
 )
 
@@ -56,18 +56,14 @@ def _render_sensitivity(facts: dict[str, Any]) -> str:
 
 
 def _render_dynamic_image(facts: dict[str, Any]) -> str:
-    return _render_pictures(facts, "frames", "picture")
+    return _render_pictures(facts, "frame", "a picture")
 
 
 def _render_flow(facts: dict[str, Any]) -> str:
-    text = _render_pictures(facts, "fields", "film or pictures")
+    text = _render_pictures(facts, "field", "a film or pictures")
     full = {f"{shown['maximum']:.3g}" for shown in facts["pictures"]}
     return text + (f"\nFull colour: {', '.join(sorted(full, key=float))} pixels of motion." if full else "")
 
 
-def _render_pictures(facts: dict[str, Any], rows: str, what: str) -> str:
-    counts = ", ".join(f"{facts[state]} {state}" for state in ("done", "truncated", "empty", "failed") if facts[state])
-    text = f"{facts['output']}: {counts}; {facts[rows]} {rows} in {facts['seconds']:.1f} s."
-    if facts["failures"]:
-        text += f"\nReasons of the {len(facts['failures'])} without a {what}: {facts['output']}.failures.csv"
-    return text
+def _render_pictures(facts: dict[str, Any], row: str, what: str) -> str:
+    return f"{facts['output']}: {outcome_text(facts)}." + rows_text(facts, row) + failures_text(facts, what)

@@ -9,8 +9,9 @@ import torch
 from vidfeat.errors import ItemError, UsageError
 from vidfeat.flow.levels import quantise, to_float16
 from vidfeat.flow.methods import find_method, flow_method
-from vidfeat.flow.tvl1_flow import BACKENDS
+from vidfeat.flow.tvl1_flow import BACKENDS, choose_backend
 from vidfeat.precision import check_device
+from vidfeat.stages.flow_request import said_as_flags
 from vidfeat.stages.recipe import FlowRecipe, Recipe
 
 if TYPE_CHECKING:
@@ -70,12 +71,13 @@ class FlowComputer:
 
     def __init__(self, recipe: FlowRecipe, device: str, threads: int) -> None:
         self._recipe = recipe
-        self.device = device if computes_on(recipe, device) else "cpu"
+        self.device = place_of(recipe, device)
         on_cpu = self.device == "cpu"
         self.one_core = on_cpu and recipe.method not in _SERIAL
         self.lanes = threads if self.one_core else 1 if on_cpu else 2  # on a GPU one computes while the other copies
         inside = 1 if self.one_core else threads if on_cpu else None
-        self.method = flow_method(recipe.method, self.device, threads=inside, **recipe.settings)
+        with said_as_flags(recipe.method):
+            self.method = flow_method(recipe.method, self.device, threads=inside, **recipe.settings)
 
     @property
     def joins(self) -> bool:
@@ -116,6 +118,18 @@ def computes_on(recipe: FlowRecipe, device: str) -> bool:
     if backend is not None:
         return BACKENDS[backend].device == kind
     return kind in find_method(recipe.method).devices
+
+
+def place_of(recipe: FlowRecipe, device: str) -> str:
+    """The device that the flow is computed on: the CPU where the method knows no other.
+
+    UsageError for a backend that computes on neither.
+    """
+    place, backend = device if computes_on(recipe, device) else "cpu", recipe.settings.get("backend")
+    if backend is not None:
+        with said_as_flags(recipe.method):
+            choose_backend(place, backend)
+    return place
 
 
 def describe_device(name: str) -> str:

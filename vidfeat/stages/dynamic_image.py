@@ -19,12 +19,13 @@ from vidfeat.stages.decoding import CHUNK_FRAMES, Chunk, DecodeOptions, Decoders
 from vidfeat.stages.devices import cores_per_device
 from vidfeat.stages.events import Failed, Finished
 from vidfeat.stages.failures import write_failures
-from vidfeat.stages.lanes import one_torch_thread
+from vidfeat.stages.lanes import torch_threads
 from vidfeat.stages.places import places_of
 from vidfeat.stages.request import ignored_files, sampling_of, whole_frames
 from vidfeat.stages.summary import Summary
-from vidfeat.stages.tally import KEPT, STATES, Tally
+from vidfeat.stages.tally import KEPT, Tally
 from vidfeat.store import fs, write_bytes
+from vidfeat.words import counted
 
 log = logging.getLogger("vidfeat")
 
@@ -42,12 +43,12 @@ def run(config: DynamicImageConfig) -> Summary:
     options = DecodeOptions(sampling_of(config), whole_frames(config.sides), timeout=config.timeout)
     listing = list_items(config.inputs)
     places = places_of(config.inputs, config.output, listing.items, ".png", "picture")
-    log.info("%d items.%s", len(places), ignored_files(listing))
+    log.info("%s.%s", counted(len(places), "item"), ignored_files(listing))
     workers = min(len(places), cores_per_device(["cpu"]), MAX_DECODERS)
     with (
         interrupt.deferred(),
         Progress(len(places)) as progress,
-        one_torch_thread(),  # decoding has the other cores, and pieces this small gain nothing from more
+        torch_threads(1),  # decoding has the other cores, and pieces this small gain nothing from more
         Decoders(item_source(listing.items), options, workers, workers * CHUNK_FRAMES) as decoders,
     ):
         tally = Tally(progress)
@@ -61,13 +62,10 @@ def run(config: DynamicImageConfig) -> Summary:
         {
             "output": str(config.output),
             "items": len(places),
-            **{state: tally.states[state] for state in STATES},
-            "frames": tally.frames,
-            "seconds": round(time.monotonic() - started, 3),
             "pictures": sorted(painter.pictures, key=lambda entry: entry["id"]),
-            "failures": [vars(failure) for failure in tally.failures],
+            **tally.as_dict(time.monotonic() - started),
         },
-        exit_code=1 if tally.failures else 0,
+        exit_code=tally.exit_code,
     )
 
 

@@ -3,12 +3,11 @@
 import logging
 import time
 
-from vidfeat.precision import check_device, check_precision
 from vidfeat.stages import extract_plan, job
 from vidfeat.stages.computers import Computers
 from vidfeat.stages.config.extract import ExtractConfig
-from vidfeat.stages.devices import cores_per_device, default_workers, device_failures, resolve_devices
-from vidfeat.stages.extract_request import geometry_of, recipe_of, repeatable_options, settings_of
+from vidfeat.stages.devices import cores_per_device, default_workers, device_failures
+from vidfeat.stages.extract_request import devices_of, geometry_of, recipe_of, repeatable_options, settings_of
 from vidfeat.stages.fields import STREAM
 from vidfeat.stages.recipe import DevicePlan
 from vidfeat.stages.request import sampling_of, select_items
@@ -27,9 +26,7 @@ def run(config: ExtractConfig) -> job.JobSummary | Summary:
         return extract_plan.run(config)
     started = time.monotonic()
     request = select_items(config)
-    devices = resolve_devices(config.device)
-    for device in devices:
-        check_precision(config.precision, check_device(device))
+    devices = devices_of(config)
     recipe = recipe_of(config)
     threads = config.threads or cores_per_device(devices)
     with device_failures(devices[0]):

@@ -10,7 +10,7 @@ from vidfeat.errors import UsageError
 from vidfeat.features.backbones import check_backbone, input_spec
 from vidfeat.flow.stacks import stack_starts
 from vidfeat.stages.config.extract import ExtractConfig
-from vidfeat.stages.extract_request import geometry_of, settings_of
+from vidfeat.stages.extract_request import devices_of, geometry_of, settings_of
 from vidfeat.stages.plan import Expected, dry_run
 from vidfeat.stages.request import sampling_of
 from vidfeat.stages.summary import Summary
@@ -21,6 +21,7 @@ def run(config: ExtractConfig) -> Summary:
     """The plan of an extraction. UsageError as the extraction itself, as far as it can be told without a network's
     values or a download; StorageError if the output is damaged.
     """
+    devices_of(config)
     settings, per_row = known_settings(config), bytes_per_row(config)
     length = config.flow_stack if config.flow_input == "stack" else 1
 

@@ -9,9 +9,12 @@ from vidfeat.errors import UsageError
 from vidfeat.features import FlowInput, InputSpec
 from vidfeat.media.sampling import Sampling
 from vidfeat.media.transforms import Geometry
+from vidfeat.precision import check_device, check_precision
+from vidfeat.stages.computers import place_of
 from vidfeat.stages.config.extract import ExtractConfig, NetworkOptions
 from vidfeat.stages.config.flow import SETTINGS
 from vidfeat.stages.config.options import as_json
+from vidfeat.stages.devices import resolve_devices
 from vidfeat.stages.flow_request import flow_recipe, flow_settings_of
 from vidfeat.stages.recipe import Recipe
 from vidfeat.stages.request import frame_settings
@@ -19,6 +22,16 @@ from vidfeat.stages.request import frame_settings
 _REPEATED = frozenset(["fps", "num_frames", "stride", "max_seconds", *(field.name for field in fields(NetworkOptions))])
 _REPEATED_FLOW = frozenset(["method", "bound", *SETTINGS])
 _FILES = ("weights", "flow_weights", "raft_weights")
+
+
+def devices_of(config: ExtractConfig) -> list[str]:
+    """Devices of an extraction. UsageError for one that is not there, or that cannot do what is asked."""
+    devices = resolve_devices(config.device)
+    for device in devices:
+        check_precision(config.precision, check_device(device))
+        if "flow" in config.streams:
+            place_of(flow_recipe(config), device)
+    return devices
 
 
 def recipe_of(config: ExtractConfig) -> Recipe:

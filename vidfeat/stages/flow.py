@@ -5,7 +5,7 @@ from typing import Any
 
 from vidfeat.errors import UsageError
 from vidfeat.stages import job
-from vidfeat.stages.computers import Computers, computes_on
+from vidfeat.stages.computers import Computers, computes_on, place_of
 from vidfeat.stages.config.flow import FlowConfig
 from vidfeat.stages.devices import cores_per_device, default_workers, device_failures, resolve_devices
 from vidfeat.stages.fields import FLOW, STREAM
@@ -63,9 +63,12 @@ def run(config: FlowConfig) -> job.JobSummary | Summary:
 def flow_devices(spec: str, flow: FlowRecipe) -> list[str]:
     """Devices of a run that computes nothing but flow: ``auto`` means the CPU for what knows no other.
 
-    UsageError for a device that is not there, or that the method or its backend does not compute on.
+    UsageError for a device that is not there, or that the method or its backend does not compute on, and for a backend
+    that wants another one.
     """
     devices = resolve_devices(spec)
+    for device in devices:
+        place_of(flow, device)
     if spec == "auto" and not computes_on(flow, devices[0]):
         return ["cpu"]
     for device in devices:

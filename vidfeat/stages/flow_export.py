@@ -14,7 +14,7 @@ from vidfeat.media.image import jpeg
 from vidfeat.progress import Progress
 from vidfeat.stages.config.files import ExportConfig
 from vidfeat.stages.fields import FLOW, STREAM
-from vidfeat.stages.places import NewFolder, check_replaceable, place_below
+from vidfeat.stages.places import NewFolder, check_free, check_replaceable, place_below
 from vidfeat.store import FeatureFile, StoredItem, open_features
 
 _OWN = re.compile(r"flow_(x_|y_)?\d{5,}\.(jpg|flo)|flow\.json")
@@ -49,8 +49,7 @@ def run(config: ExportConfig) -> int:
 def _check(config: ExportConfig, stored: FeatureFile, ids: list[str]) -> None:
     for item_id in ids:
         place, item = place_below(config.output, item_id), stored[item_id]
-        if place.exists() and not config.overwrite:
-            raise UsageError(f"{place} exists already. Choose another folder, or --overwrite to replace it.")
+        check_free(place, config.overwrite)
         check_replaceable(place, _OWN)
         own = item.notes(FLOW).get("bound")
         if item.dtype(FLOW) == np.uint8 and own is None:
@@ -74,8 +73,7 @@ def _export(config: ExportConfig, item: StoredItem) -> int:
             for number, row in enumerate(rows, config.start_index + start):
                 for name, data in _files(row, number, config.form, bound):
                     folder.write(name, data)
-        if config.form == "jpg":
-            folder.write("flow.json", json.dumps(_facts(config, item, bound), indent=1).encode())
+        folder.write("flow.json", json.dumps(_facts(config, item, bound), indent=1).encode())
         folder.publish()
     finally:
         folder.abandon()
@@ -92,12 +90,15 @@ def _files(row: np.ndarray, number: int, form: str, bound: float | None) -> list
     return [(f"flow_{axis}_{number:05d}.jpg", jpeg(levels[k])) for k, axis in enumerate("xy")]
 
 
-def _facts(config: ExportConfig, item: StoredItem, bound: float) -> dict[str, Any]:
-    """What pictures cannot say: how to turn levels into pixels, and when and where each field begins."""
+def _facts(config: ExportConfig, item: StoredItem, bound: float | None) -> dict[str, Any]:
+    """What the files cannot say: when and where each field begins, and how to turn the levels of pictures into pixels.
+
+    ``bound`` None: float16 pixels, which have none.
+    """
     return {
         "id": item.id,
-        "bound": bound,
-        "pixels": "(level - 127.5) * 2 * bound / 255",
+        **({} if bound is None else {"bound": bound}),
+        **({"pixels": "(level - 127.5) * 2 * bound / 255"} if config.form == "jpg" else {}),
         "start_index": config.start_index,
         "time": item[STREAM + "time"].tolist(),
         "frame": item[STREAM + "frame"].tolist(),

@@ -23,8 +23,9 @@ from vidfeat.stages.failures import Failure, write_failures
 from vidfeat.stages.recipe import DevicePlan
 from vidfeat.stages.recorder import Recorder, unfinished
 from vidfeat.stages.request import Request, ignored_files, shard_of
-from vidfeat.stages.tally import KEPT, STATES, Tally
+from vidfeat.stages.tally import KEPT, Tally
 from vidfeat.store import FeatureWriter
+from vidfeat.words import counted
 
 log = logging.getLogger("vidfeat")
 
@@ -52,36 +53,44 @@ class Job:
 
 @dataclass(frozen=True)
 class JobSummary:
-    """What a run did. ``skipped`` items were finished by an earlier run; ``count`` rows were computed."""
+    """What a run did. ``skipped`` items were finished by an earlier run; the tally has those of this one."""
 
     output: Path
     items: int
     skipped: int
-    states: Mapping[str, int]
-    rows: str
-    count: int
+    tally: Tally
     seconds: float
-    failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many items came to each state."""
+        return dict(self.tally.states)
+
+    @property
+    def count(self) -> int:
+        """Rows that were computed."""
+        return self.tally.frames
+
+    @property
+    def failures(self) -> list[Failure]:
+        """Items without a result."""
+        return self.tally.failures
 
     @property
     def kept(self) -> int:
         """Items whose results are in the file."""
-        return self.skipped + sum(self.states.get(state, 0) for state in KEPT)
+        return self.skipped + sum(self.tally.states[state] for state in KEPT)
 
     @property
     def exit_code(self) -> int:
-        return 1 if self.failures else 0
+        return self.tally.exit_code
 
     def as_dict(self) -> dict[str, Any]:
         return {
             "output": str(self.output),
             "items": self.items,
             "skipped": self.skipped,
-            **{state: self.states.get(state, 0) for state in STATES},
-            self.rows: self.count,
-            "seconds": round(self.seconds, 3),
-            f"{self.rows}_per_second": round(self.count / self.seconds, 3) if self.seconds > 0 else None,
-            "failures": [vars(failure) for failure in self.failures],
+            **self.tally.as_dict(self.seconds),
         }
 
 
@@ -106,7 +115,7 @@ def fill(
         todo = unfinished(items, writer.done, strict=config.strict)
         finished = len(items) - len(todo)
         ignored = ignored_files(request.listing)
-        log.info("%d items: %d to do, %d finished before.%s", len(items), len(todo), finished, ignored)
+        log.info("%s: %d to do, %d finished before.%s", counted(len(items), "item"), len(todo), finished, ignored)
         with interrupt.deferred(), Progress(len(todo), rows=job.rows) as progress:
             tally = Tally(progress)
             recorder = Recorder(
@@ -126,11 +135,8 @@ def fill(
         output=request.output,
         items=len(items),
         skipped=finished,
-        states=dict(tally.states),
-        rows=job.rows,
-        count=tally.frames,
+        tally=tally,
         seconds=time.monotonic() - started,
-        failures=tally.failures,
     )
 
 

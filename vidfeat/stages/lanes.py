@@ -18,7 +18,7 @@ def in_lanes(work: Callable[[Any], Any], arguments: Iterable[Any], lanes: int) -
     """
     under_way: deque[Future] = deque()
     with (
-        one_torch_thread() if lanes > 1 else nullcontext(),
+        torch_threads(1) if lanes > 1 else nullcontext(),
         ThreadPoolExecutor(lanes, thread_name_prefix="lane") as pool,
     ):
         try:
@@ -34,10 +34,10 @@ def in_lanes(work: Callable[[Any], Any], arguments: Iterable[Any], lanes: int) -
 
 
 @contextmanager
-def one_torch_thread() -> Iterator[None]:
-    """Every product of torch on the thread that asks for it, for work that has threads of its own; then as before."""
+def torch_threads(count: int) -> Iterator[None]:
+    """Every product of torch on so many threads, then as before; 1 for work that has threads of its own."""
     before = torch.get_num_threads()
-    torch.set_num_threads(1)
+    torch.set_num_threads(count)
     try:
         yield
     finally:

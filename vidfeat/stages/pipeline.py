@@ -26,7 +26,7 @@ from vidfeat.stages.decoding import CHUNK_FRAMES, Decoders
 from vidfeat.stages.events import Event, Failed, Finished
 from vidfeat.stages.fields import STREAM, FlowFields
 from vidfeat.stages.flow_rows import JoinedEndings, Stacker
-from vidfeat.stages.lanes import one_torch_thread
+from vidfeat.stages.lanes import torch_threads
 from vidfeat.stages.recipe import DevicePlan
 from vidfeat.stages.under_way import Pending
 
@@ -80,22 +80,24 @@ def taker(computers: Computers, plan: DevicePlan, emit: Callable[[Event], None])
     """What takes the frames that ``plan.decoding`` gives; the threads that compute live as long."""
     with ExitStack() as stack:
 
-        def threads(count: int) -> Executor:
-            pool = ThreadPoolExecutor(count, thread_name_prefix="computer")
+        def threads(count: int, **options: Any) -> Executor:
+            pool = ThreadPoolExecutor(count, thread_name_prefix="computer", **options)
             stack.callback(pool.shutdown, cancel_futures=True)  # a run that is stopped does not begin what waits
             return pool
 
-        pool, one_core = None, computers.flow is not None and computers.flow.one_core
-        if any(network.device.type == "cpu" for network in computers.networks) or one_core:
-            stack.enter_context(one_torch_thread())
-            pool = threads(plan.threads)
+        pool, flow_on_cpu = None, computers.flow is not None and computers.flow.device == "cpu"
+        if any(network.device.type == "cpu" for network in computers.networks) or flow_on_cpu:
+            # Where one call of the flow method takes all cores, a batch of a network does too, and they take turns.
+            lanes = computers.flow.lanes if flow_on_cpu else plan.threads
+            stack.enter_context(torch_threads(1))
+            pool = threads(lanes, initializer=torch.set_num_threads, initargs=(plan.threads // lanes,))
         if computers.rgb is not None and computers.flow is not None:
             emit = JoinedEndings(2, emit)
         rgb = flow = None
         if computers.rgb is not None:
             rgb = _batcher(computers.rgb, plan, pool, emit)
         if computers.flow is not None:
-            flow = _Flow(computers, plan, pool, pool if one_core else threads(computers.flow.lanes), emit)
+            flow = _Flow(computers, plan, pool, pool if flow_on_cpu else threads(computers.flow.lanes), emit)
         yield _Both(rgb, flow) if rgb and flow else rgb or flow
 
 

@@ -87,6 +87,12 @@ class NewFolder:
         shutil.rmtree(self._private, ignore_errors=True)
 
 
+def check_free(place: Path, overwrite: bool) -> None:
+    """UsageError if something is there that was not asked to be replaced."""
+    if place.exists() and not overwrite:
+        raise UsageError(f"{place} exists already. Choose another output, or --overwrite to replace it.")
+
+
 def check_replaceable(place: Path, own: re.Pattern) -> None:
     """UsageError if something else than a folder of files with names of one's own would be replaced."""
     if not place.exists():

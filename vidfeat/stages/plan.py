@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from vidfeat.datasets.items import Item
-from vidfeat.errors import UsageError, VidfeatError
+from vidfeat.errors import VidfeatError
 from vidfeat.media.sampling import Sampling
 from vidfeat.media.video import VideoReader
 from vidfeat.stages.config.running import RunOptions
@@ -16,7 +16,7 @@ from vidfeat.stages.request import sampling_of, select_items
 from vidfeat.stages.summary import Summary
 from vidfeat.store import open_features
 from vidfeat.store.layout import list_parts, parts_folder
-from vidfeat.store.settings import differences, in_words
+from vidfeat.store.settings import check_settings
 from vidfeat.suffixes import IMAGE_SUFFIXES
 
 # Settings that only a built network, or a download, can tell.
@@ -58,12 +58,10 @@ def finished(output: Path, items: Iterable[Item], settings: dict[str, Any]) -> d
     done = {}
     for path in [*([output] if output.exists() else []), *list_parts(parts_folder(output))]:
         with open_features(path) as stored:
+            if not len(stored):  # all items failed: whatever the settings, the run starts anew
+                continue
             known = {name: value for name, value in stored.settings.items() if name in settings or name not in UNTOLD}
-            if found := differences(known, settings):
-                raise UsageError(
-                    f"{path} was made with other settings ({in_words(found)}). Use the same settings to go on, "
-                    "another output for a second file, or --overwrite to start anew."
-                )
+            check_settings(path, known, settings)
             done |= {item.id: stored[item.id].attrs for item in items if item.id in stored}
     return done
 

@@ -16,7 +16,7 @@ from vidfeat.stages.config.files import PredictConfig
 from vidfeat.stages.failures import Failure
 from vidfeat.stages.sets import rank_pooling_C
 from vidfeat.store import open_codes, open_features
-from vidfeat.store.settings import differences, in_words
+from vidfeat.store.settings import settings_differences
 
 
 @dataclass(frozen=True)
@@ -81,10 +81,10 @@ def extraction_of(options: dict[str, Any], config: PredictConfig, output: Path) 
 def _check_settings(features: Path, provenance: dict[str, Any]) -> None:
     """The new features must mean what the run's did; weights that have changed would go unnoticed otherwise."""
     with open_features(features) as stored:
-        found = differences(provenance["features"], stored.settings)
+        found = settings_differences(provenance["features"], stored.settings)
     if found:
         raise UsageError(
-            f"The extraction is not the one that the run was trained on ({in_words(found)}). If the weights differ, "
+            f"The extraction is not the one that the run was trained on ({found}). If the weights differ, "
             "give the right file with --weights."
         )
 

@@ -26,12 +26,13 @@ from vidfeat.stages.fields import FLOW
 from vidfeat.stages.film import Film
 from vidfeat.stages.flow import flow_devices
 from vidfeat.stages.pipeline import taker
-from vidfeat.stages.places import NewFolder, check_replaceable, places_of
+from vidfeat.stages.places import NewFolder, check_free, check_replaceable, places_of
 from vidfeat.stages.recipe import DevicePlan, FlowRecipe, Recipe
 from vidfeat.stages.request import ignored_files, sampling_of, whole_frames
 from vidfeat.stages.summary import Summary
-from vidfeat.stages.tally import KEPT, STATES, Tally
+from vidfeat.stages.tally import KEPT, Tally
 from vidfeat.stages.views import BothViews, FlowView
+from vidfeat.words import counted
 
 log = logging.getLogger("vidfeat")
 
@@ -56,10 +57,11 @@ def run(config: FlowReportConfig) -> Summary:
     listing = list_items(config.inputs)
     suffix, what = {"mp4": (".mp4", "film"), "png": ("", "folder")}[config.form]
     places = places_of(config.inputs, config.output, listing.items, suffix, what)
-    if config.form == "png":
-        for place in places.values():
+    for place in places.values():
+        check_free(place, config.overwrite)
+        if config.form == "png":
             check_replaceable(place, _OWN)
-    log.info("%d items.%s", len(places), ignored_files(listing))
+    log.info("%s.%s", counted(len(places), "item"), ignored_files(listing))
     threads = cores_per_device(devices[:1])
     plan = DevicePlan(
         Recipe(flow=flow), whole_frames(config.sides), sampling_of(config),
@@ -95,13 +97,10 @@ def run(config: FlowReportConfig) -> Summary:
         {
             "output": str(config.output),
             "items": len(places),
-            **{state: tally.states[state] for state in STATES},
-            "fields": tally.frames,
-            "seconds": round(time.monotonic() - started, 3),
             "pictures": sorted(painter.pictures, key=lambda entry: entry["id"]),
-            "failures": [vars(failure) for failure in tally.failures],
+            **tally.as_dict(time.monotonic() - started),
         },
-        exit_code=1 if tally.failures else 0,
+        exit_code=tally.exit_code,
     )
 
 
@@ -126,7 +125,7 @@ class _Film:
         self._film: Film | None = None
 
     def add(self, seconds: float, frame: np.ndarray, field: np.ndarray, maximum: float, rate: float) -> None:
-        picture = side_by_side(frame, flow_picture(field, maximum).picture)
+        picture = side_by_side(frame, with_legend(flow_picture(field, maximum)))
         if self._film is None:
             self._film = Film(self.place, *picture.shape[:2], rate)
         self._film.add(seconds, picture)

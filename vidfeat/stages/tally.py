@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from typing import Any
 
 from vidfeat.progress import Progress
 from vidfeat.stages.failures import Failure
@@ -13,10 +14,12 @@ KEPT = ("done", "truncated")
 
 
 class Tally:
-    """Counts items and frames, shows them as progress, says what is not as it should be, and remembers the failures."""
+    """Counts items and frames, or whatever ``rows`` are, shows them as progress, says what is not as it should be, and
+    remembers the failures."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self.rows = progress.rows
         self._lost: set[str] = set()
         self.states: Counter[str] = Counter()
         self.failures: list[Failure] = []
@@ -43,6 +46,21 @@ class Tally:
         log.warning("%s %s: %s", item_id, state, reason)
         self.failures.append(Failure(item_id, state, reason))
         self._count(state)
+
+    @property
+    def exit_code(self) -> int:
+        """Of a run that has come to its end: 1 if items failed."""
+        return 1 if self.failures else 0
+
+    def as_dict(self, seconds: float) -> dict[str, Any]:
+        """What is told of every run, after ``seconds``: items by state, rows by their name, and what failed."""
+        return {
+            **{state: self.states[state] for state in STATES},
+            self.rows: self.frames,
+            "seconds": round(seconds, 3),
+            f"{self.rows}_per_second": round(self.frames / seconds, 3) if seconds > 0 else None,
+            "failures": [vars(failure) for failure in self.failures],
+        }
 
     def _count(self, state: str) -> None:
         self.states[state] += 1

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +17,13 @@ MIXABLE = ("device", "versions")
 def summary(path: Path | str) -> dict[str, Any]:
     """A JSON-able description of a feature file, finished or still being written.
 
-    ``items``, ``states`` (state -> items), ``labels`` (label -> items), ``frames`` and ``flow_rows`` (rows of the
-    frames themselves, and of their flow), ``features`` (name -> items, rows, row shapes, types, bytes as plain arrays),
-    ``file_bytes``, ``settings``, ``fingerprint``, ``run``, ``shard``, ``mixtures`` (device and versions -> value ->
-    items), ``links`` (whether it is a file of links), ``parts`` (names of part files beside it), ``writer`` (who is
-    writing it now, or None), ``in_progress``. UsageError as open_features.
+    ``items``, ``states`` (state -> items), ``labels`` (label -> items), ``frames``, ``fields``, ``flow_rows``
+    and ``codes`` (rows of the frames themselves, of their flow, of features of flow, and of codes of whole items, where
+    there are some), ``features`` (name ->
+    items, rows, row shapes, types, bytes as plain arrays), ``file_bytes``, ``settings``, ``fingerprint``, ``run``,
+    ``shard``, ``mixtures`` (device and versions -> value -> items), ``links`` (whether it is a file of links),
+    ``parts`` (names of part files beside it), ``writer`` (who is writing it now, or None), ``in_progress``. UsageError
+    as open_features.
     """
     path = Path(path)
     parts = layout.list_parts(layout.parts_folder(path))
@@ -46,8 +49,7 @@ def summary(path: Path | str) -> dict[str, Any]:
             "items": len(file),
             "states": dict(sorted(states.items())),
             "labels": dict(sorted(labels.items())),
-            "frames": rows[""],
-            "flow_rows": rows["flow."],
+            **_row_counts(rows, features),
             "features": dict(sorted(features.items())),
             "file_bytes": sum(p.stat().st_size for p in {path, *parts} if p.exists()),
             "settings": file.settings,
@@ -60,6 +62,12 @@ def summary(path: Path | str) -> dict[str, Any]:
             "writer": dataclasses.asdict(owner) if owner else None,
             "in_progress": file.in_progress or owner is not None,
         }
+
+
+def _row_counts(rows: Mapping[str, int], features: Collection[str]) -> dict[str, int]:
+    """How many rows there are of each stream, by what they are rows of; no frames if nothing is there at all."""
+    names = {"": "frames", "flow.": "fields" if "flow" in features else "flow_rows", "code.": "codes"}
+    return {name: rows[stream] for stream, name in names.items() if rows[stream]} or {"frames": 0}
 
 
 def _nothing() -> dict[str, Any]:

@@ -3,7 +3,8 @@
     /                     attrs: format, version, config (JSON), fingerprint, run (JSON), part,
                           [merged], [shard_index, shard_count]
     /items/<id>/<name>    [T, ...] with fletcher32, attrs: crc32 of all its bytes
-    /items/<id>/time      [T] seconds, frame [T]: of all names but flow and flow.*, which have flow.time and flow.frame
+    /items/<id>/time      [T] seconds, frame [T]: of all names but flow and flow.*, which have flow.time and flow.frame,
+                          and code.* [1, D], codes of the whole item, which have code.time and code.frame (the first)
     /items/<id>           attrs: all that is known of the item, done=true last
 
 ``part`` is a random name that every written file gets; ``merged`` lists those of the part files copied into this one,
@@ -37,12 +38,22 @@ _SHARD = re.compile(r"(\d+)/(\d+)")
 H5_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, SystemError)
 
 
+# What the times and frames of datasets begin with. Rows of one stream belong together; another has its own number.
+STREAMS = ("", "flow.", "code.")
+
+
 def stream_of(name: str) -> str:
-    """What the times and frames of the dataset ``name`` begin with: ``flow.`` for flow and its features, else nothing.
+    """What the times and frames of the dataset ``name`` begin with: ``flow.`` for flow and its features, ``code.`` for
+    codes of whole items, else nothing.
 
     Flow leads from one frame to the next, so it has fewer rows than the features of the frames themselves.
     """
-    return "flow." if name == "flow" or name.startswith("flow.") else ""
+    return "flow." if name == "flow" else next((s for s in STREAMS[1:] if name.startswith(s)), "")
+
+
+def column_of(name: str) -> str:
+    """``time`` or ``frame`` for those of any stream; for a feature its name without the stream."""
+    return name.removeprefix(stream_of(name))
 
 
 def parts_folder(out: Path) -> Path:
@@ -143,7 +154,8 @@ def read_root(file: h5py.File, path: Path) -> Root:
 
 def open_features_file(path: Path) -> tuple[h5py.File, Root]:
     """Open one feature file. UsageError: missing, not HDF5, another format; StorageError: damaged."""
-    file = output.open_hdf5(path, f"Make it with 'vidfeat extract ... -o {path.name}'.")
+    advice = f"Make it with 'vidfeat extract ... -o {path.name}', or 'vidfeat flow ... -o {path.name}' for flow."
+    file = output.open_hdf5(path, advice)
     try:
         return file, read_root(file, path)
     except BaseException:

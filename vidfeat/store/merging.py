@@ -8,7 +8,7 @@ from vidfeat.store import fs, layout
 from vidfeat.store.assemble import Source, copy_file, link_file, temporary_name
 from vidfeat.store.lock import OutputLock, read_owner
 from vidfeat.store.session import IdSet
-from vidfeat.store.settings import differences, in_words
+from vidfeat.store.settings import settings_differences
 
 
 def merge(
@@ -62,9 +62,9 @@ def merge(
 
 def _check_settings(paths: Sequence[Path], roots: Sequence[layout.Root]) -> None:
     for path, root in zip(paths[1:], roots[1:], strict=True):
-        if found := differences(roots[0].settings, root.settings):
+        if found := settings_differences(roots[0].settings, root.settings):
             raise UsageError(
-                f"{paths[0]} and {path} were made with different settings ({in_words(found)}). "
+                f"{paths[0]} and {path} were made with different settings ({found}). "
                 f"Only files of one extraction can be merged."
             )
 

@@ -121,7 +121,7 @@ class StoredItem:
     @property
     def names(self) -> list[str]:
         """Feature names, sorted; ``time`` and ``frame`` are not among them."""
-        return [name for name in self.columns if name.removeprefix("flow.") not in ("time", "frame")]
+        return [name for name in self.columns if layout.column_of(name) not in ("time", "frame")]
 
     @property
     def columns(self) -> list[str]:
@@ -186,7 +186,10 @@ class StoredItem:
         except layout.H5_ERRORS as error:
             raise output.unreadable(self._path, f"{name!r} of item {self.id!r}", error) from error
         if not isinstance(found, h5py.Dataset):
-            raise UsageError(f"Item {self.id!r} of {self._path} has no {name!r}; it has {', '.join(self.names)}.")
+            # What goes by this name in the other stream is what was meant: flow.time where there is no time.
+            like = [column for column in self.columns if layout.column_of(column) == layout.column_of(name)]
+            there = ", ".join(like or self.names)
+            raise UsageError(f"Item {self.id!r} of {self._path} has no {name!r}; it has {there}.")
         return found
 
     def _read(self, name: str, rows: slice) -> np.ndarray:

@@ -10,7 +10,7 @@ from vidfeat.store import attributes, fs, layout
 from vidfeat.store.assemble import temporary_name
 from vidfeat.store.lock import OutputLock
 from vidfeat.store.seal import into_parts
-from vidfeat.store.settings import differences, in_words
+from vidfeat.store.settings import check_settings, settings_differences
 
 # What a rerun needs of each finished item; reading all attributes of 20,000 items takes half a minute.
 KEPT = ("state", "size", "mtime", "start", "end", "label", "group")
@@ -98,12 +98,16 @@ class Session:
 
     def _load(self, settings: Mapping[str, Any]) -> None:
         merged: frozenset[str] = frozenset()
+        void = False
         if self.out.exists():
             file, root = layout.open_features_file(self.out)
             with file:
-                self._compare(self.out, root, settings)
-                merged = root.merged
                 links = layout.finished_ids(file, self.out)
+                # Where every item failed, nothing is lost with the other settings.
+                void = not links and bool(settings_differences(root.settings, settings))
+                if not void:
+                    self._compare(self.out, root, settings)
+                merged = root.merged
                 self._collect(file, self.out, (i for i, link in links.items() if not into_parts(self.out, link)))
         for part in layout.list_parts(self.folder):
             file, root = layout.open_features_file(part)
@@ -114,6 +118,10 @@ class Session:
                     self._collect(file, part, layout.finished_ids(file, part))
             if leftover:
                 fs.unlink(part)
+        if void:
+            log.info("%s holds no item; it is made anew with the settings of this run.", self.out)
+            fs.unlink(self.out)
+            fs.fsync_dir(self.out.parent)
 
     def _collect(self, file, path: Path, ids: Iterable[str]) -> None:
         for item_id in ids:
@@ -121,11 +129,7 @@ class Session:
             self.done[item_id] = {n: attributes.read_attr(group, n) for n in KEPT if attributes.has_attr(group, n)}
 
     def _compare(self, path: Path, root: layout.Root, settings: Mapping[str, Any]) -> None:
-        if found := differences(root.settings, settings):
-            raise UsageError(
-                f"{path} was made with other settings ({in_words(found)}). Use the same settings to go on, "
-                f"another output for a second file, or --overwrite to start anew."
-            )
+        check_settings(path, root.settings, settings)
         if root.shard != self._shard:
             was, now = (f"shard {s[0]}/{s[1]}" if s else "a run without --shard" for s in (root.shard, self._shard))
             raise UsageError(f"{path} holds {was}, this is {now}. Give every shard an output of its own.")

@@ -3,9 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from vidfeat.errors import UsageError
+
+# What other options hang on, the first before the second.
+_LEADING = ("stream", "method")
 
 
 def canonical(settings: Mapping[str, Any]) -> str:
@@ -29,15 +33,26 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tup
 
 
 def settings_differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
-    """In words, what ``new`` settings ("here") differ in from ``old`` ones ("there"); empty if in nothing."""
-    return in_words(differences(old, new))
+    """In words, what ``new`` settings ("here") differ in from ``old`` ones ("there"); empty if in nothing.
+
+    Another stream or method is named first, and options that then only one side has are left out: they follow from it.
+    """
+    found = differences(old, new)
+    leading = [name for name in _LEADING if name in found]
+    if leading:
+        told = {leading[0], *(name for name in found if name in old and name in new)}
+        found = {name: found[name] for name in [*leading, *found] if name in told}
+    return "; ".join(f"{name}: {_shown(there)} there, {_shown(here)} here" for name, (there, here) in found.items())
 
 
-def in_words(difference: Mapping[str, tuple[Any, Any]]) -> str:
-    """``fps: 6.0 there, 8.0 here; ...``"""
-    show = {None: "not set"}.get
-    parts = []
-    for name, (old, new) in difference.items():
-        there, here = (show(v) if v is None else json.dumps(v, ensure_ascii=False) for v in (old, new))
-        parts.append(f"{name}: {there} there, {here} here")
-    return "; ".join(parts)
+def check_settings(path: Path, there: Mapping[str, Any], here: Mapping[str, Any]) -> None:
+    """UsageError if the file at ``path``, made with the settings ``there``, cannot be gone on with."""
+    if found := settings_differences(there, here):
+        raise UsageError(
+            f"{path} was made with other settings ({found}). Use the same settings to go on, another output for a "
+            "second file, or --overwrite to start anew."
+        )
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else json.dumps(value, ensure_ascii=False)

@@ -74,7 +74,7 @@ class ExportConfig:
         "npy",
         "npy: OUTPUT/FEATURE/ID.npy; csv: one table with id, time, frame and the vector; hdf5: /ID/FEATURE; "
         "hdf5-bare: /ID is the [T,…] array itself. Of flow also jpg: OUTPUT/ID/flow_x_00000.jpg and flow_y_00000.jpg, "
-        "and flo: OUTPUT/ID/flow_00000.flo (pixels).",
+        "and flo: OUTPUT/ID/flow_00000.flo (pixels); both with OUTPUT/ID/flow.json, the times of the fields.",
     )
     feature: str | None = option(
         None, "Which features, comma-separated. By default all; csv and hdf5-bare take one, jpg and flo only flow."

@@ -62,13 +62,12 @@ class FlowReportConfig(MethodOptions, FramesConfig):
         "Videos, directories (searched recursively) or CSV manifests, as for 'vidfeat flow'.", metavar="IN..."
     )
     output: Path = required_option(
-        "MP4 file for one item, or a folder: one ID.mp4 for each, or with --form png a folder ID of pictures. What is "
-        "there is replaced.",
+        "MP4 file for one item, or a folder: one ID.mp4 for each, or with --form png a folder ID of pictures.",
         short="-o",
     )
     form: Literal["mp4", "png"] = option(
         "mp4",
-        "mp4: frames and the colours of their flow side by side; png: the colours of every field, with a colour wheel.",
+        "mp4: frames and the colours of their flow side by side; png: the colours of every field.",
     )
     maximum: float | None = option(
         None,
@@ -81,6 +80,7 @@ class FlowReportConfig(MethodOptions, FramesConfig):
         "default as they are.",
         metavar="N|WxH",
     )
+    overwrite: bool = option(False, "Replace films and pictures that are there.")
     device: str = option("auto", "cpu or cuda:N; auto = a GPU if there is one that the method computes on.")
 
     def __post_init__(self) -> None:
