@@ -6,8 +6,10 @@ import typer
 
 from vidfeat.cli.command import add_command
 from vidfeat.cli.console import failures_text, outcome_text, rows_text, table
+from vidfeat.stages.config.patches import CorrespondenceConfig, PatchesConfig
 from vidfeat.stages.config.report import DynamicImageConfig, FlowReportConfig
 from vidfeat.stages.config.sensitivity import SensitivityConfig
+from vidfeat.words import counted
 
 
 def register(app: typer.Typer) -> None:
@@ -21,6 +23,11 @@ def register(app: typer.Typer) -> None:
         group="report",
     )  # fmt: skip
     add_command(report, "flow", FlowReportConfig, "report_flow", render=_render_flow, help=_FLOW, group="report")
+    add_command(
+        report, "correspondence", CorrespondenceConfig, "correspondence", render=_render_correspondence,
+        help=_CORRESPONDENCE, group="report",
+    )  # fmt: skip
+    add_command(report, "patches", PatchesConfig, "patches", render=_render_patches, help=_PATCHES, group="report")
     app.add_typer(report)
 
 
@@ -45,6 +52,22 @@ _FLOW = (
     "Exit code 1 means that some items failed; OUTPUT.failures.csv says why, the others are kept.\n\n"
     "Example:  vidfeat report flow walk.mp4 -o walk-flow.mp4 --max-seconds 10"
 )
+_CORRESPONDENCE = (
+    "Show what local features tell apart: pictures rebuilt from the patches of other pictures that are nearest in "
+    "feature space (Ng, Video Understanding with Deep Networks, 2018, section 2.4.3).\n\n"
+    "Every cell of a conv map is a local feature, L2-normalised; its patch is its share of the picture, which is "
+    "resized to a square. All cells of all references are compared. Exit code 1 means that some items failed; "
+    "OUTPUT.failures.csv says why.\n\n"
+    "Example:  vidfeat report correspondence beach.jpg holidays/ -o beach.png --backbone googlenet "
+    "--layer inception_4a,inception_5b"
+)
+_PATCHES = (
+    "Show what local features group together: patches drawn from the pictures, each with the nearest patches of other "
+    "pictures in feature space (Ng, Video Understanding with Deep Networks, 2018, section 2.4.3).\n\n"
+    "A row has at most one patch of each other image or video. Exit code 1 means that some items failed; "
+    "OUTPUT.failures.csv says why.\n\n"
+    "Example:  vidfeat report patches holidays/ -o patches.png --layer conv3 --references 20"
+)
 
 
 def _render_sensitivity(facts: dict[str, Any]) -> str:
@@ -67,3 +90,21 @@ def _render_flow(facts: dict[str, Any]) -> str:
 
 def _render_pictures(facts: dict[str, Any], row: str, what: str) -> str:
     return f"{facts['output']}: {outcome_text(facts)}." + rows_text(facts, row) + failures_text(facts, what)
+
+
+def _render_correspondence(facts: dict[str, Any]) -> str:
+    pairs = [(layer, str(count)) for layer in facts["layers"] for count in facts["neighbours"]]
+    rows = [
+        [target["id"], f"{target['time']:.2f}", *(target["distances"][layer][count] for layer, count in pairs)]
+        for target in facts["targets"]
+    ]
+    header = ["target", "seconds", *(f"{layer}, {count} nearest" for layer, count in pairs)]
+    what = f"{counted(len(rows), 'row')}, rebuilt from {counted(facts['references'], 'frame')}; {outcome_text(facts)}."
+    text = f"{facts['output']}: {what}" + rows_text(facts, "frame") + failures_text(facts, "patches")
+    return text + "\nMean L2 distance of the patches used:\n" + table(rows, header)
+
+
+def _render_patches(facts: dict[str, Any]) -> str:
+    what = ", ".join(f"{counted(len(rows), 'row')} of {layer}" for layer, rows in facts["references"].items())
+    text = f"{facts['output']}: {what}; {outcome_text(facts)}."
+    return text + rows_text(facts, "frame") + failures_text(facts, "patches")
