@@ -57,3 +57,28 @@ SAME_FEW_ITERATIONS = 5e-4
 # Grey levels, largest difference. OpenCV's resize without IPP rounds places to float32: 0.004; cubic weights: 2e-4.
 SAME_RESIZE = 0.01
 SAME_WARP = 1e-3
+
+# Codes of local features against plain loops in float64, largest difference: sums of blocks are float32, and square
+# roots of small numbers widen it (measured 2e-6).
+LOCAL_CODES = 1e-5
+
+# The same against VLFeat, which computes in float32 throughout (the project's bar).
+VLFEAT = 1e-5
+
+# The same of one video by other ways: sums in other blocks, and float16 maps that another batch rounds another way. The
+# clips are flat pictures, whose residuals are a hundredth of the features that they are differences of (measured 5e-5).
+SAME_CODE = 2e-4
+
+# k-means objectives after the same iterations from different starts, or after rounding has led another way, relative
+# (the project's bar).
+SAME_OBJECTIVE = 5e-3
+
+# Mean log-likelihood of Gaussian mixtures, in nats per sample, from the same start: float32 products of standardised
+# samples against float64 (measured 1e-5). The project's bar is 0.5 %.
+LOG_LIKELIHOOD = 1e-3
+
+# Parameters of such mixtures, as shares of the deviation of the samples: the same cause (measured 1e-6).
+SAME_MIXTURE = 1e-4
+
+# Projections on principal components, whitened, against float64: components and result are float32 (measured 2e-6).
+SAME_PROJECTION = 2e-5

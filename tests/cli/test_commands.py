@@ -20,6 +20,7 @@ from vidfeat.stages.config.extract import ExtractConfig
 from vidfeat.stages.config.files import ExportConfig
 from vidfeat.stages.config.flow import FlowConfig
 from vidfeat.stages.config.options import flag_of
+from vidfeat.stages.config.patches import CorrespondenceConfig, PatchesConfig
 from vidfeat.stages.config.report import DynamicImageConfig, FlowReportConfig
 from vidfeat.stages.config.sensitivity import SensitivityConfig
 from vidfeat.stages.config.svm import SvmTrainConfig
@@ -42,6 +43,7 @@ def test_every_command_has_help_with_an_example_and_is_in_the_readme(command):
     ("command", "config"),
     [("extract", ExtractConfig), ("encode", EncodeConfig), ("svm train", SvmTrainConfig),
      ("report dynamic-image", DynamicImageConfig), ("report sensitivity", SensitivityConfig), ("flow", FlowConfig),
+     ("report correspondence", CorrespondenceConfig), ("report patches", PatchesConfig),
      ("report flow", FlowReportConfig), ("export", ExportConfig)],
 )  # fmt: skip
 def test_help_names_every_option_of_the_config(command, config):
@@ -96,7 +98,10 @@ def test_a_config_file_is_overridden_only_by_typed_flags(clips, features, tmp_pa
         ('[extract]\nfps = "six"\n', "fps is 'six', a str; it must be a float"),
         ('[extract]\nprecision = "fp8"\n', "precision is 'fp8'; allowed are fp32, tf32, bf16, fp16"),
         ("[extract\n", "Cannot read --config"),
-        ("[extrakt]\nfps = 6\n", "has the table [extrakt]; allowed are the tables demo, diff, doctor, encode, export"),
+        (
+            "[extrakt]\nfps = 6\n",
+            "has the table [extrakt]; allowed are the tables codebook.apply, codebook.info",
+        ),
         ("fps = 6\n", "has the key 'fps' outside of a table"),
         ("svm = 3\n", "has the key 'svm' outside of a table"),
         ("extract = 3\n", "has the key 'extract' outside of a table"),

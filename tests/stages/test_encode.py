@@ -81,9 +81,9 @@ def test_encode_replaces_nothing_but_codes(features, tmp_path):
     (tmp_path / "thesis.tex").write_text("precious")
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     for name, words in [
-        ("f.h5", "is the features file itself"),
-        ("link.h5", "is the features file itself"),
-        ("hard.h5", "is the features file itself"),
+        ("f.h5", "is the file that is read"),
+        ("link.h5", "is the file that is read"),
+        ("hard.h5", "is the file that is read"),
         ("thesis.tex", "is not a codes file"),
     ]:
         with pytest.raises(UsageError, match=words):

@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 from vidfeat.cli.main import app
 from vidfeat.errors import UsageError
-from vidfeat.stages import encode, predict, runs, svm
+from vidfeat.stages import encode, encoding, predict, runs, svm
 from vidfeat.stages.config.encode import METHODS_OF, EncodeConfig
 from vidfeat.stages.config.files import PredictConfig
 from vidfeat.stages.config.svm import SvmTrainConfig
@@ -28,7 +28,7 @@ def encoder_of(config, **unchecked):
     config.__dict__.pop("C_values", None)
     for name, value in unchecked.items():
         object.__setattr__(config, name, value)
-    return {name: value for name, value in encode.build_encoder(config).get_params().items() if name != "pool"}
+    return {name: value for name, value in encoding.build_encoder(config).get_params().items() if name != "pool"}
 
 
 @pytest.mark.parametrize("pyramid", [1, 2])

@@ -207,3 +207,22 @@ def test_small_files_are_written_whole_or_not_at_all(tmp_path, monkeypatch):
         write_text(tmp_path / "results.json", "x")
     assert json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))["accuracy"] == 0.5
     assert sorted(p.name for p in tmp_path.iterdir()) == ["p.csv", "results.json"]
+
+
+def test_rows_of_codes_are_read_as_they_are_asked_for(tmp_path):
+    table = np.random.default_rng(0).normal(size=(2000, 300)).astype(np.float32)
+    with CodesWriter(tmp_path / "c.h5", {}) as codes:
+        for number, row in enumerate(table):
+            codes.append(f"{number:04}", {"default": row})
+    with open_codes(tmp_path / "c.h5") as codes:
+        rows = codes.code_rows()
+        assert rows.shape == (len(rows), 300) == (2000, 300) and rows.dtype == np.float32
+        assert np.array_equal(rows[1500:1600], table[1500:1600])
+        with pytest.raises(UsageError, match="has no set 'other'"):
+            codes.code_rows("other")
+    raw = bytearray((tmp_path / "c.h5").read_bytes())
+    place = raw.index(table[1000].tobytes())
+    raw[place] ^= 1
+    (tmp_path / "c.h5").write_bytes(raw)
+    with open_codes(tmp_path / "c.h5") as codes, pytest.raises(StorageError, match=r"rows 900…1100 of .*set 'default'"):
+        codes.code_rows()[900:1100]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vidfeat import __version__, interrupt
-from vidfeat.cli import data, pipeline, report
+from vidfeat.cli import codebook, data, pipeline, report, search
 from vidfeat.errors import UsageError
 
 app = typer.Typer(
@@ -40,6 +40,8 @@ def _root(
 
 
 pipeline.register(app)
+codebook.register(app)
+search.register(app)
 data.register(app)
 report.register(app)
 

@@ -13,6 +13,11 @@ _HOME = {
     "HierarchicalRankPool": "hierarchical",
     "TemporalPyramid": "pyramid",
     "TemporalEncoder": "base",
+    "LocalEncoder": "local",
+    "VLAD": "vlad",
+    "FisherVector": "fisher",
+    "BagOfWords": "bow",
+    "PCAWhitening": "pca",
 }
 __all__ = list(_HOME)
 

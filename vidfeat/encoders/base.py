@@ -62,7 +62,11 @@ class TemporalEncoder(TransformerMixin, BaseEstimator):
 
     def _encode(self, video, name: str) -> np.ndarray:
         with naming(name):
-            return finite_codes(self._code(frames_of(video)))
+            return finite_codes(self._code(self._frames(video)))
+
+    def _frames(self, video) -> Tensor:
+        """The frames of one video as :meth:`_code` takes them."""
+        return frames_of(video)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from torch import Tensor
 from vidfeat.encoders.approximate import ApproximateRankPool
 from vidfeat.encoders.base import TemporalEncoder, finite_codes, frames_of, naming
 from vidfeat.encoders.hierarchical import HierarchicalRankPool
+from vidfeat.encoders.local import LocalEncoder
 from vidfeat.encoders.moments import AveragePool, MaxPool
 from vidfeat.encoders.rank import RankPool
 from vidfeat.errors import UsageError
@@ -30,7 +31,7 @@ class TemporalPyramid(TemporalEncoder):
     Args:
         levels: L; 1 is the whole video alone.
         pool: encoder of one node: ``avg``, ``max``, ``rankpool``, ``approx-rankpool``, ``hier-rankpool``, or an encoder
-            object. Its ``normalize`` decides
+            object; one of local features must be fitted. Its ``normalize`` decides
             whether every node is L2-normalised on its own (so by default, and then all nodes weigh the same).
         normalize: L2-normalise the whole code.
 
@@ -65,11 +66,16 @@ class TemporalPyramid(TemporalEncoder):
             codes, errors = self._path(frames_of(video), C)
             return finite_codes(codes), errors
 
+    def _frames(self, video) -> Tensor:
+        return self._node_encoder()._frames(video)
+
     def _check_parameters(self) -> None:
         check_levels(self.levels)
         self._node_encoder()._check_parameters()
 
     def _node_encoder(self) -> TemporalEncoder:
+        if isinstance(self.pool, LocalEncoder):
+            return self.pool  # with what it has learnt
         if isinstance(self.pool, TemporalEncoder) and not isinstance(self.pool, TemporalPyramid):
             return clone(self.pool)
         if not isinstance(self.pool, str) or self.pool not in POOLS:

@@ -18,8 +18,8 @@ log = logging.getLogger("vidfeat")
 # Held by the thread that compiles, while others wait.
 _compiling = threading.Lock()
 
-# What a thread worked in, kept for its next pairs if it is no more than so many bytes: to get and clear it anew costs as
-# much as some iterations.
+# What a thread worked in, kept for its next pairs if it is no more than so many bytes: to get and clear it anew costs
+# as much as some iterations.
 _KEPT = 64 << 20
 _of_thread = threading.local()
 

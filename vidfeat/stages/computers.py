@@ -34,6 +34,7 @@ class Computers:
         rgb: network that sees the frames.
         flow: fields of flow.
         flow_network: network that sees the flow.
+        encoders: feature -> dataset -> encoder of what is kept only as a code.
     """
 
     def __init__(self, recipe: Recipe, device: str, threads: int) -> None:
@@ -41,6 +42,7 @@ class Computers:
         self.rgb = _network(recipe.rgb, device)
         self.flow = FlowComputer(recipe.flow, device, threads) if recipe.flow is not None else None
         self.flow_network = _network(recipe.flow_network, device)
+        self.encoders = _encoders(recipe.codebooks, device)
 
     @property
     def networks(self) -> "list[Extractor]":
@@ -58,6 +60,14 @@ def _network(arguments: Mapping[str, Any] | None, device: str) -> "Extractor | N
     from vidfeat.features import Extractor  # torchvision takes seconds to import, and fields do without
 
     return Extractor(**arguments, device=device)
+
+
+def _encoders(codebooks: Sequence[str], device: str) -> dict[str, dict[str, Any]]:
+    if not codebooks:
+        return {}
+    from vidfeat.stages.books import coded_features  # encoders take their time to import
+
+    return coded_features(codebooks, device)[0]
 
 
 class FlowComputer:

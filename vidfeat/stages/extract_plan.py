@@ -10,10 +10,11 @@ from vidfeat.errors import UsageError
 from vidfeat.features.backbones import check_backbone, input_spec
 from vidfeat.flow.stacks import stack_starts
 from vidfeat.stages.config.extract import ExtractConfig
-from vidfeat.stages.extract_request import devices_of, geometry_of, settings_of
+from vidfeat.stages.extract_request import coded_by, devices_of, geometry_of, settings_of
 from vidfeat.stages.plan import Expected, dry_run
 from vidfeat.stages.request import sampling_of
 from vidfeat.stages.summary import Summary
+from vidfeat.stages.views import size_suffix
 from vidfeat.weights.sources import find_weights
 
 
@@ -65,15 +66,26 @@ def _weights_without_download(config: ExtractConfig, weights: str) -> tuple[Any,
 
 
 def bytes_per_row(config: ExtractConfig) -> int:
-    """Stored bytes of one frame, or one stack of flow: all layers, its time and its index."""
-    shapes = {layer.name: layer.shape for layer in features.layers(config.backbone, size=config.size, nodes=True)}
+    """Stored bytes of one frame, or one stack of flow: all layers but those kept as codes, its time and its index."""
+    coded = {feature.removeprefix("flow.") for feature in coded_by(config)[0]}
+    own = input_spec(config.backbone, None).resized(config.size).size
     total = 16
-    for name in config.layer_names:
-        shape = shapes.get(name.removesuffix(":pre"))
-        if shape is None:
-            raise UsageError(f"{config.backbone} has no layer {name!r}. 'vidfeat layers {config.backbone}' lists them.")
-        is_map = len(shape) > 1 and config.map_pool is None
-        numbers = math.prod(shape) if is_map else shape[0]
-        width = {"float16": 2, "float32": 4, None: 2 if is_map else 4}[config.dtype]
-        total += numbers * width * (10 if config.ten_crop else 1)
+    for scale in config.scale_values:
+        size = round(own * scale)
+        shapes = {layer.name: layer.shape for layer in features.layers(config.backbone, size=size, nodes=True)}
+        for name in config.layer_names:
+            shape = shapes.get(name.removesuffix(":pre"))
+            if shape is None:
+                raise UsageError(
+                    f"{config.backbone} has no layer {name!r}. 'vidfeat layers {config.backbone}' lists them."
+                )
+            if name + size_suffix(size, own) not in coded:
+                total += _bytes_of(shape, config)
     return total
+
+
+def _bytes_of(shape: tuple[int, ...], config: ExtractConfig) -> int:
+    is_map = len(shape) > 1 and config.map_pool is None
+    numbers = math.prod(shape) if is_map else shape[0]
+    width = {"float16": 2, "float32": 4, None: 2 if is_map else 4}[config.dtype]
+    return numbers * width * (10 if config.ten_crop else 1)

@@ -18,6 +18,7 @@ from vidfeat.stages.devices import resolve_devices
 from vidfeat.stages.flow_request import flow_recipe, flow_settings_of
 from vidfeat.stages.recipe import Recipe
 from vidfeat.stages.request import frame_settings
+from vidfeat.stages.views import size_suffix
 
 _REPEATED = frozenset(["fps", "num_frames", "stride", "max_seconds", *(field.name for field in fields(NetworkOptions))])
 _REPEATED_FLOW = frozenset(["method", "bound", *SETTINGS])
@@ -37,11 +38,12 @@ def devices_of(config: ExtractConfig) -> list[str]:
 def recipe_of(config: ExtractConfig) -> Recipe:
     """What an extraction computes."""
     rgb = extractor_arguments(config) if "rgb" in config.streams else None
+    books = tuple(str(path) for path in config.encode)
     if "flow" not in config.streams:
-        return Recipe(rgb)
+        return Recipe(rgb, scales=config.scale_values, codebooks=books)
     seen = FlowInput("stack", config.flow_stack) if config.flow_input == "stack" else FlowInput("image", 1)
     network = {**extractor_arguments(config), "weights": config.flow_weights or config.weights, "flow": seen}
-    return Recipe(rgb, flow_recipe(config), network, config.flow_stride)
+    return Recipe(rgb, flow_recipe(config), network, config.flow_stride, codebooks=books)
 
 
 def extractor_arguments(config: ExtractConfig) -> dict[str, Any]:
@@ -108,7 +110,42 @@ def settings_of(
         "ten-crop": geometry.ten_crop,
         "interpolation": geometry.interpolation,
         "antialias": geometry.antialias,
+        **({} if config.scale_values == (1.0,) else {"input-scales": list(config.scale_values)}),
+        **_encode_settings(config, geometry),
     }
+
+
+def _encode_settings(config: ExtractConfig, geometry: Geometry) -> dict[str, Any]:
+    """Fingerprints of the codebooks, by the datasets of their codes. UsageError for a feature that is not asked for."""
+    coded, fingerprints = coded_by(config)
+    if not coded:
+        return {}
+    prefixes = [{"rgb": "", "flow": "flow."}[stream] for stream in config.streams]
+    there = [prefix + name for prefix in prefixes for name in stored_layers(config, geometry.size)]
+    for feature in coded:
+        if feature not in there:
+            raise UsageError(
+                f"--encode: the codebook describes {feature}, which is not extracted; there are {', '.join(there)}. "
+                "Name it with --layers, and for flow. with --stream."
+            )
+    return {"encode": fingerprints}
+
+
+def coded_by(config: ExtractConfig) -> tuple[Mapping[str, Any], dict[str, str]]:
+    """Feature -> its encoders, and dataset -> fingerprint, of ``--encode``."""
+    if not config.encode:
+        return {}, {}
+    from vidfeat.stages.books import coded_features  # encoders take their time to import
+
+    return coded_features(config.encode)
+
+
+def stored_layers(config: ExtractConfig, size: Any) -> list[str]:
+    """Names of the layers in every scale, with a network whose input is ``size`` pixels wide."""
+    if config.scale_values == (1.0,):
+        return config.layer_names
+    suffixes = [size_suffix(round(size * scale), size) for scale in config.scale_values]
+    return [layer + suffix for suffix in suffixes for layer in config.layer_names]
 
 
 def repeatable_options(config: ExtractConfig) -> dict[str, Any]:
@@ -120,4 +157,5 @@ def repeatable_options(config: ExtractConfig) -> dict[str, Any]:
     for name in _FILES:
         if chosen.get(name) and Path(chosen[name]).is_file():
             chosen[name] = str(Path(chosen[name]).resolve())
+    chosen["encode"] = [str(path.resolve()) for path in config.encode]
     return chosen

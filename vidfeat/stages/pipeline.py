@@ -21,6 +21,7 @@ import torch
 from vidfeat.datasets.items import Item
 from vidfeat.media.transforms import stack_frames
 from vidfeat.stages.batches import Batcher
+from vidfeat.stages.coded_rows import CodedRows
 from vidfeat.stages.computers import Computers
 from vidfeat.stages.decoding import CHUNK_FRAMES, Decoders
 from vidfeat.stages.events import Event, Failed, Finished
@@ -28,7 +29,8 @@ from vidfeat.stages.fields import STREAM, FlowFields
 from vidfeat.stages.flow_rows import JoinedEndings, Stacker
 from vidfeat.stages.lanes import torch_threads
 from vidfeat.stages.recipe import DevicePlan
-from vidfeat.stages.under_way import Pending
+from vidfeat.stages.under_way import Pending, Together
+from vidfeat.stages.views import Scaled, size_suffix
 
 if TYPE_CHECKING:
     from vidfeat.features import Extractor
@@ -65,6 +67,8 @@ def run_device(
     crops = 10 if plan.geometry.ten_crop else 1
     frames = max([2 * _batch_size(network, plan) // crops for network in computers.networks], default=_AHEAD)
     ahead = frames + plan.workers * CHUNK_FRAMES
+    if computers.encoders:
+        emit = CodedRows(computers.encoders, emit)
     with Decoders(next_item, plan.decoding, plan.workers, ahead) as decoders, taker(computers, plan, emit) as frames:
         for entry in decoders.entries(idle):
             if isinstance(entry, Finished | Failed):
@@ -102,7 +106,8 @@ def taker(computers: Computers, plan: DevicePlan, emit: Callable[[Event], None])
 
 
 def _batch_size(network: "Extractor", plan: DevicePlan) -> int:
-    return plan.batch_size or network.suggested_batch
+    """Images of a batch: fewer where each comes in several sizes."""
+    return plan.batch_size or max(1, int(network.suggested_batch / sum(scale**2 for scale in plan.recipe.scales)))
 
 
 def _batcher(
@@ -110,15 +115,27 @@ def _batcher(
 ) -> Batcher:
     """Batches for a network: two under way on a GPU, one per thread and one waiting on a CPU."""
 
+    submit = _submit_scaled if plan.recipe.scales != (1.0,) else _submit
+
     def start_on_gpu(pixels: list[torch.Tensor]) -> Pending:
-        return network.submit(stack_frames(pixels))
+        return submit(network, pixels)
 
     def start_on_cpu(pixels: list[torch.Tensor]) -> Pending:
-        return pool.submit(lambda: network.submit(stack_frames(pixels)).result())
+        return pool.submit(lambda: submit(network, pixels).result())
 
     start, depth = (start_on_gpu, 2) if network.device.type == "cuda" else (start_on_cpu, plan.threads + 1)
     crops = 10 if plan.geometry.ten_crop else 1
     return Batcher(start, depth, emit, batch_size=_batch_size(network, plan), crops=crops, stream=stream)
+
+
+def _submit(network: "Extractor", pixels: list[torch.Tensor]) -> Pending:
+    return network.submit(stack_frames(pixels))
+
+
+def _submit_scaled(network: "Extractor", pixels: list[Scaled]) -> Pending:
+    """One batch for each size; layers of other sizes than the network's own have theirs in their names."""
+    own, batches = network.input_spec.size, map(list, zip(*pixels, strict=True))
+    return Together({size_suffix(batch[0].shape[-1], own): _submit(network, batch) for batch in batches})
 
 
 class _Flow:

@@ -58,8 +58,11 @@ def run(config: PredictConfig) -> PredictSummary:
         chosen = rank_pooling_C(model.meta["set"])
         if chosen is not None:  # one of several sets: the others are not needed
             encoding = {**encoding, "C": f"{chosen:.12g}"}
+        encoding |= {"codebook": [Path(path) for path in encoding.get("codebook", [])]}
+        encoding |= {"reduce": Path(encoding["reduce"])} if "reduce" in encoding else {}
         encoded = encode.run(EncodeConfig(features=features, output=codes, feature=provenance["feature"], **encoding))
         with open_codes(codes) as stored:
+            _check_codebooks(stored.provenance, provenance)
             ids, labels = list(stored.ids), model.joined(stored.labels)
             scores = model.scores(stored.codes())
     if config.output is not None:
@@ -73,6 +76,7 @@ def extraction_of(options: dict[str, Any], config: PredictConfig, output: Path) 
     known = {f.name for f in dataclasses.fields(ExtractConfig)}
     kept = {name: value for name, value in options.items() if name in known}
     overrides: dict[str, Any] = {"inputs": config.inputs, "output": output, "device": config.device}
+    kept["encode"] = [Path(path) for path in kept.get("encode", [])]
     if config.weights is not None:
         overrides["weights"] = config.weights
     return ExtractConfig(**{**kept, **overrides})
@@ -86,6 +90,14 @@ def _check_settings(features: Path, provenance: dict[str, Any]) -> None:
         raise UsageError(
             f"The extraction is not the one that the run was trained on ({found}). If the weights differ, "
             "give the right file with --weights."
+        )
+
+
+def _check_codebooks(here: dict[str, Any], there: dict[str, Any]) -> None:
+    if here.get("codebooks") != there.get("codebooks"):
+        raise UsageError(
+            f"The codebooks {', '.join(here['encode'].get('codebook', []))} are not those that the run was trained "
+            "with: they were made anew since. Train the run again, or put the old ones back."
         )
 
 

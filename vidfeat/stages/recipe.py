@@ -9,7 +9,7 @@ from vidfeat.media.sampling import Sampling
 from vidfeat.media.stream import View
 from vidfeat.media.transforms import Geometry
 from vidfeat.stages.decoding import DecodeOptions
-from vidfeat.stages.views import BothViews, FlowView
+from vidfeat.stages.views import BothViews, FlowView, ScaledViews, scaled_geometry
 
 
 @dataclass(frozen=True)
@@ -34,17 +34,23 @@ class Recipe:
         flow: how their flow is found.
         flow_network: the network that sees the flow; None if the fields themselves are wanted.
         flow_stride: fields from what it sees at one time to the next.
+        scales: multiples of the size that the network of the frames sees; not with flow.
+        codebooks: files of codebooks; what they describe is not kept, but its codes.
     """
 
     rgb: Mapping[str, Any] | None = None
     flow: FlowRecipe | None = None
     flow_network: Mapping[str, Any] | None = None
     flow_stride: int = 1
+    scales: tuple[float, ...] = (1.0,)
+    codebooks: tuple[str, ...] = ()
 
     def view(self, geometry: Geometry) -> View:
         """What is to be made of every decoded frame."""
-        if self.flow is None:
+        if self.flow is None and self.scales == (1.0,):
             return geometry
+        if self.flow is None:
+            return ScaledViews(tuple(scaled_geometry(geometry, scale) for scale in self.scales))
         flow = FlowView(geometry, find_method(self.flow.method).wants)
         return flow if self.rgb is None else BothViews(flow)
 

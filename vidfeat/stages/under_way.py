@@ -1,7 +1,7 @@
 """Computations that run elsewhere, with their results in the order in which they were begun."""
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from vidfeat.errors import ItemError
@@ -12,6 +12,16 @@ class Pending(Protocol):
 
     def result(self) -> Any:
         """What came out; waits for it."""
+
+
+class Together:
+    """Several computations of named values as one. ``pending``: what goes behind names -> the computation."""
+
+    def __init__(self, pending: Mapping[str, Pending]) -> None:
+        self._pending = pending
+
+    def result(self) -> dict[str, Any]:
+        return {name + suffix: value for suffix, one in self._pending.items() for name, value in one.result().items()}
 
 
 class UnderWay:

@@ -222,6 +222,10 @@ class CodesFile:
         """The codes [N, D] float32 of one set. UsageError if there is no such set; StorageError if damaged."""
         return self._column(name, "codes", "the codes")
 
+    def code_rows(self, name: str = "default") -> "CodeRows":
+        """The same, read as its rows are asked for: ``code_rows(name)[a:b]``, ``code_rows(name).shape``."""
+        return CodeRows(self._set(name)["codes"], f"{self.path}, set {name!r}")
+
     def order_error(self, name: str = "default") -> np.ndarray | None:
         """Temporal order error [N] float64 of one set (see above), or None if the file does not have it.
 
@@ -261,6 +265,25 @@ class CodesFile:
 
     def __exit__(self, kind, error, trace) -> None:
         self.close()
+
+
+class CodeRows:
+    """Codes ``[N, D]`` that stay on disk; a slice of rows is an array. Open as long as its file is."""
+
+    def __init__(self, dataset: h5py.Dataset, said: str) -> None:
+        self._dataset, self._said = dataset, said
+        self.shape: tuple[int, int] = dataset.shape
+        self.dtype: np.dtype = dataset.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, rows: slice) -> np.ndarray:
+        """StorageError if damaged: every chunk has a checksum."""
+        try:
+            return self._dataset[rows]
+        except layout.H5_ERRORS as error:
+            raise output.unreadable(self._said, f"rows {rows.start}…{rows.stop}", error) from error
 
 
 def open_codes(path: Path | str) -> CodesFile:

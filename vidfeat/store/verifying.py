@@ -87,7 +87,7 @@ def _verify_item(group: h5py.Group) -> Iterator[str]:
             yield from (f"{name!r}: {what}" for what in _verify_dataset(name, dataset))
         except layout.H5_ERRORS as error:
             yield f"{name!r} cannot be read ({error})"
-    for prefix in ("", "flow."):
+    for prefix in layout.STREAMS:
         here = {n: t for n, t in lengths.items() if layout.stream_of(n) == prefix}
         if here and len(set(here.values())) > 1:
             yield f"different lengths: {', '.join(f'{n} {t}' for n, t in here.items())}"
@@ -105,7 +105,7 @@ def _verify_dataset(name: str, dataset: h5py.Dataset) -> Iterator[str]:
     step = max(1, _READ_BYTES // row_bytes)
     if dataset.chunks:
         step = -(-step // dataset.chunks[0]) * dataset.chunks[0]
-    is_time = name.removeprefix("flow.") == "time"
+    is_time = layout.column_of(name) == "time"
     last, crc32, finite, increasing = -np.inf, 0, True, True
     for start in range(0, dataset.shape[0], step):
         rows = dataset[start : start + step]

@@ -191,14 +191,14 @@ class ItemWriter:
 
     def append(self, name: str, rows: np.ndarray) -> None:
         """Add rows [n, ...] to the feature ``name``; they are copied. ``time`` (seconds) is stored as float64 and
-        ``frame`` as int64, as are ``flow.time`` and ``flow.frame``.
+        ``frame`` as int64, as are those of other streams, such as ``flow.time``.
 
         ItemError if a float array holds a value that is not finite, or times do not increase; the item is then
         discarded.
         """
         self._require_open()
         rows = np.asarray(rows)
-        if forced := _FORCED_TYPES.get(name.rpartition(".")[2] if name.startswith("flow.") else name):
+        if forced := _FORCED_TYPES.get(layout.column_of(name)):
             rows = rows.astype(forced, copy=False)
         column = self._columns.get(name)
         if column is None:
@@ -291,7 +291,7 @@ class ItemWriter:
             raise
 
     def _check_columns(self) -> None:
-        for stream in ("", "flow."):
+        for stream in layout.STREAMS:
             here = {n: c for n, c in self._columns.items() if layout.stream_of(n) == stream}
             if not here:
                 continue

@@ -13,13 +13,18 @@ from vidfeat.stages.config.options import argument, check_positive, flag_of, opt
 _RANKED = ("rankpool", "approx-rankpool", "hier-rankpool")
 _SOLVED = ("rankpool", "hier-rankpool")
 _WINDOWED = ("hier-rankpool",)
+LOCAL_METHODS = ("vlad", "fv", "bow")
 
 # Option -> the methods that it has an effect with; options that are not here have one with every method.
 METHODS_OF = {
     **dict.fromkeys(("direction", "map", "no_smooth"), _RANKED),
     **dict.fromkeys(("C", "epsilon"), _SOLVED),
     **dict.fromkeys(("window", "window_stride", "depth"), _WINDOWED),
+    **dict.fromkeys(("codebook", "norm", "per", "pool", "device"), LOCAL_METHODS),
+    "assignment": ("bow",),
 }
+
+_LOCAL = f"Local features: {', '.join(LOCAL_METHODS)}"
 
 
 def _panel(methods: Sequence[str]) -> str:
@@ -32,15 +37,42 @@ class EncodeConfig:
 
     features: Path = argument("Features file of 'vidfeat extract'.", metavar="FEATS")
     output: Path = required_option("Codes file to write (HDF5).", short="-o")
-    feature: str | None = option(None, "Which feature of the file, e.g. fc7. May be left out if there is only one.")
-    method: Literal["avg", "max", "rankpool", "approx-rankpool", "hier-rankpool"] = option(
-        "avg", "Pooling over time; approx- and hier-: approximate and hierarchical rank pooling."
+    feature: str | None = option(
+        None,
+        "Which feature of the file, e.g. fc7. May be left out if there is only one. Several, with a codebook each, are "
+        "encoded side by side, e.g. conv5,conv5@448.",
+    )
+    method: Literal["avg", "max", "rankpool", "approx-rankpool", "hier-rankpool", "vlad", "fv", "bow"] = option(
+        "avg",
+        "Pooling over time (approx-, hier-: approximate and hierarchical rank pooling), or a codebook's description of "
+        "all local features: VLAD, Fisher vector, bag of words.",
     )
     pyramid: int = option(1, "Levels of the temporal pyramid; level l cuts the video into 2^(l-1) nodes.")
     no_normalize: bool = option(False, "Leave codes as they are instead of scaling them to L2 norm 1.")
+    reduce: Path | None = option(
+        None, "Codebook of kind pca that reduces the codes: 'vidfeat codebook train CODES --kind pca'.", metavar="PCA"
+    )
     manifest: Path | None = option(
         None, "CSV whose labels, groups and splits replace the stored ones; only its items are encoded."
     )
+
+    codebook: list[Path] = option(
+        (),
+        "Codebook of 'vidfeat codebook train', of the same kind; once for each feature.",
+        panel=_LOCAL,
+        metavar="BOOK",
+    )
+    norm: Literal["intra", "ssr", "none"] | None = option(
+        None,
+        "intra: L2 of each word (vlad, its default); ssr: signed square root (default of fv and bow); none.",
+        panel=_LOCAL,
+    )
+    per: Literal["item", "frame"] = option(
+        "item", "One code of all local features, or one of each frame, then pooled.", panel=_LOCAL
+    )
+    pool: Literal["avg", "max"] = option("avg", "How the codes of frames are pooled.", panel=_LOCAL)
+    assignment: Literal["hard", "soft"] = option("hard", "Of local features to words.", panel=_LOCAL)
+    device: str = option("cpu", "cpu, cuda or cuda:N.", panel=_LOCAL)
 
     direction: Literal["forward", "reverse", "both"] = option(
         "forward", "Order of the frames; both concatenates.", panel=_panel(_RANKED)
@@ -78,6 +110,15 @@ class EncodeConfig:
                     f"{getattr(self, other)}, only with {needed}. Leave it out, on the command line or in the --config "
                     f"file, or change {flag_of(other)}."
                 )
+        if self.method in LOCAL_METHODS and not self.codebook:
+            raise UsageError(
+                f"--method {self.method} needs a codebook: train it with 'vidfeat codebook train {self.features} "
+                f"--kind {self.method} -o book.h5', and give --codebook book.h5."
+            )
+        if self.norm == "intra" and self.method != "vlad":
+            raise UsageError(f"--norm intra is of vlad alone; --method {self.method} takes ssr or none.")
+        if len(self.codebook) > 1 and self.pyramid > 1:
+            raise UsageError("--pyramid takes one feature and one codebook; encode the others into files of their own.")
         if len(self.C_values) > 1 and self.method != "rankpool":
             raise UsageError(
                 f"--C has {len(self.C_values)} values, which only --method rankpool takes. Give one, or choose that "
@@ -90,7 +131,9 @@ class EncodeConfig:
         return parse_C(str(self.C))
 
     def _is_set(self, name: str) -> bool:
-        """Whether an option differs from its default; 2.0 is the C of 2."""
+        """Whether an option differs from its default; 2.0 is the C of 2, and no codebook is none in any list."""
+        if name == "codebook":
+            return bool(self.codebook)
         default = getattr(type(self), name)
         return self.C_values != parse_C(default) if name == "C" else getattr(self, name) != default
 

@@ -1,5 +1,6 @@
 """Options of ``vidfeat extract``."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -51,6 +52,13 @@ class NetworkOptions:
         "Length to which the shorter side is resized before the centre crop. By default the weights' own.",
         panel=PIXELS,
     )
+    input_scales: str = option(
+        "1",
+        "Comma-separated sizes of the input as multiples of its own, in one pass: with 1,2 also twice the side, whose "
+        "layers are stored as LAYER@SIZE, e.g. conv5@448.",
+        panel=PIXELS,
+        metavar="NUMBER[,NUMBER…]",
+    )
     warp: bool = option(
         False, "Resize the whole frame to a square, ignoring its aspect, instead of cropping.", panel=PIXELS
     )
@@ -71,6 +79,13 @@ class NetworkOptions:
     )
     flow_stack: int = option(10, "Fields in a stack. Row k begins at frame k and looks ahead.", panel=STREAMS)
     flow_stride: int = option(1, "Fields from the beginning of one stack, or image, to the next.", panel=STREAMS)
+    encode: list[Path] = option(
+        (),
+        "Codebook of 'vidfeat codebook train': instead of the maps of its layer, one code of each item is stored, as "
+        "code.LAYER.KIND; for several, repeat the option.",
+        panel=NETWORK,
+        metavar="BOOK",
+    )
     flow_weights: str | None = option(
         None,
         "Weights of the network that sees flow, if they are others than --weights; a file whose first layer takes "
@@ -83,6 +98,19 @@ class NetworkOptions:
         return [name.strip() for name in self.layers.split(",") if name.strip()]
 
     @property
+    def scale_values(self) -> tuple[float, ...]:
+        """The values of ``input_scales``; UsageError if they are none."""
+        try:
+            values = tuple(float(part) for part in str(self.input_scales).split(","))
+        except ValueError:
+            values = ()
+        if not values or not all(0 < value < math.inf for value in values) or len(set(values)) < len(values):
+            raise UsageError(
+                f"--input-scales is {self.input_scales!r}; it must be numbers above 0, such as 1,2, each once."
+            )
+        return values
+
+    @property
     def streams(self) -> list[str]:
         return self.stream.split(",")
 
@@ -91,7 +119,10 @@ class NetworkOptions:
         check_positive(self, "size", "shorter_side", "flow_stack", "flow_stride")
         if not self.layer_names:
             raise UsageError("--layers is empty; name at least one layer. 'vidfeat layers BACKBONE' lists them.")
+        scaled = self.scale_values != (1.0,)
         clashes = [
+            (scaled and self.no_resize, "--input-scales and --no-resize"),
+            (scaled and "flow" in self.streams, f"--input-scales and --stream {self.stream}"),
             (self.warp and self.no_resize, "--warp and --no-resize"),
             (self.warp and self.ten_crop, "--warp and --ten-crop"),
             (self.no_resize and self.ten_crop, "--no-resize and --ten-crop"),

@@ -1,0 +1,85 @@
+"""Codebooks as the estimators that learnt them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from vidfeat.encoders.bow import BagOfWords
+from vidfeat.encoders.fisher import FisherVector
+from vidfeat.encoders.local import LocalEncoder
+from vidfeat.encoders.pca import PCAWhitening
+from vidfeat.encoders.pyramid import TemporalPyramid
+from vidfeat.encoders.vlad import VLAD
+from vidfeat.errors import UsageError
+from vidfeat.precision import check_device
+from vidfeat.stages.coded_rows import coded_name
+from vidfeat.stages.config.encode import EncodeConfig
+from vidfeat.store.codebook import Codebook, read_codebook
+
+LOCAL: dict[str, type[LocalEncoder]] = {"vlad": VLAD, "fv": FisherVector, "bow": BagOfWords}
+
+
+def local_encoder(book: Codebook, path: Path, kind: str, **options: Any) -> LocalEncoder:
+    """The encoder of a kind with that codebook; ``options`` are its parameters beside those it was learnt with."""
+    if book.kind != kind:
+        raise UsageError(
+            f"{path} is a codebook of kind {book.kind}, but {kind} is to be encoded. Train one with 'vidfeat codebook "
+            f"train FEATS --kind {kind} -o {path.name}', or choose --method {book.kind}."
+        )
+    return LOCAL[kind](**book.parameters, **options).with_learned(book.arrays)
+
+
+def reduction_of(book: Codebook, path: Path) -> PCAWhitening:
+    """The reduction that a codebook of kind pca is."""
+    if book.kind != "pca":
+        raise UsageError(
+            f"{path} is a codebook of kind {book.kind}; codes are reduced by one of kind pca. Train it with 'vidfeat "
+            "codebook train CODES --kind pca -o pca.h5'."
+        )
+    reduction = PCAWhitening(**book.parameters)
+    for name in reduction.learned:
+        setattr(reduction, f"{name}_", book.arrays[name])
+    return reduction
+
+
+def local_encoders(config: EncodeConfig) -> tuple[list[Any], list[str]]:
+    """One encoder for each codebook of the options, and the fingerprints of the codebooks."""
+    options = {"per": config.per, "pool": config.pool, "normalize": not config.no_normalize, "device": config.device}
+    if config.norm is not None:
+        options["norm"] = config.norm
+    if config.method == "bow":
+        options["assignment"] = config.assignment
+    check_device(config.device)
+    books = [read_codebook(path) for path in config.codebook]
+    found: list[Any] = [
+        local_encoder(book, path, config.method, **options) for book, path in zip(books, config.codebook, strict=True)
+    ]
+    if config.pyramid > 1:
+        found = [TemporalPyramid(config.pyramid, pool=found[0], normalize=not config.no_normalize)]
+    return found, [book.fingerprint for book in books]
+
+
+def read_reduction(path: Path) -> tuple[PCAWhitening, str]:
+    """The reduction in a file, and its fingerprint."""
+    book = read_codebook(path)
+    return reduction_of(book, path), book.fingerprint
+
+
+def coded_features(
+    paths: Sequence[Path | str], device: str = "cpu"
+) -> tuple[dict[str, dict[str, LocalEncoder]], dict[str, str]]:
+    """Feature -> dataset of its code -> encoder, as ``extract --encode`` applies codebooks, and the fingerprint of the
+    codebook behind each dataset."""
+    encoders: dict[str, dict[str, LocalEncoder]] = {}
+    fingerprints: dict[str, str] = {}
+    for path in map(Path, paths):
+        book = read_codebook(path)
+        if book.kind not in LOCAL:
+            raise UsageError(f"{path} is a codebook of kind {book.kind}; --encode takes {', '.join(LOCAL)}.")
+        feature = book.provenance["feature"]
+        name = coded_name(feature, book.kind)
+        if name in fingerprints:
+            raise UsageError(f"{path} is the second codebook of kind {book.kind} for {feature}; give one.")
+        encoders.setdefault(feature, {})[name] = local_encoder(book, path, book.kind, device=device)
+        fingerprints[name] = book.fingerprint
+    return encoders, fingerprints
