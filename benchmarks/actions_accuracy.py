@@ -15,6 +15,8 @@ Features, of 8 frames per second of each segment:
 * ``hof``: histograms of TV-L1 flow between 12.5 frames a second at 160×120 pixels (benchmarks/actions_flow.py), 1260
   numbers as well. ``hog+hof`` sums the two classifiers' scores.
 
+``vlad``, ``fv`` and ``bow`` take the blocks of HOG and HOF as local features (benchmarks/actions_local.py).
+
 The 95 % intervals are percentiles over 10,000 resamplings of whole recordings, because segments of one recording
 resemble each other. The difference to ``avg`` is taken within each resampling, the same ones for all encodings.
 """
@@ -32,6 +34,8 @@ import cv2
 import numpy as np
 from actions_flow import FPS as HOF_FPS
 from actions_flow import fused, write_hof
+from actions_local import ENCODINGS as LOCAL_ENCODINGS
+from actions_local import as_maps, predictions
 from common import ROOT, data_dir, write_results
 
 from vidfeat.datasets.manifest import read_manifest
@@ -83,6 +87,10 @@ def main() -> None:
         features["hof"] = hof_features(manifest, work)
         results = {name: accuracies(file, manifest, wanted, work) for name, file in features.items()}
         results["hog+hof"] = both_streams(wanted, manifest, work)
+        if not arguments.encoding:
+            for name, fps in (("hog", FPS), ("hof", HOF_FPS)):
+                blocks = as_maps(work / name, work / f"{name}-blocks.h5", fps)
+                results[name] |= local_codes(blocks, manifest, work / f"{name}-{BASELINE}", work)
     protocol = {
         "data": "actions/segments.csv, leave one recording out",
         "fps": FPS,
@@ -162,6 +170,18 @@ def both_streams(encodings: dict[str, list[str]], manifest: Path, work: Path) ->
         results[name]["minus_hog"] = total(counts) - total(alone)
         results[name]["minus_hog_interval"] = quantiles(resampled(counts) - resampled(alone))
         print("hog+hof", name, results[name], file=sys.stderr)
+    return results
+
+
+def local_codes(blocks: Path, manifest: Path, baseline: Path, work: Path) -> dict:
+    """As :func:`accuracies`, for encodings of local features."""
+    results, average = {}, per_recording(baseline, manifest)
+    for name in LOCAL_ENCODINGS:
+        counts = counted(predictions(blocks, manifest, name, work), manifest)
+        results[name] = {"accuracy": total(counts), "interval": quantiles(resampled(counts))}
+        results[name]["minus_avg"] = total(counts) - total(average)
+        results[name]["minus_avg_interval"] = quantiles(resampled(counts) - resampled(average))
+        print(blocks.stem, name, results[name], file=sys.stderr)
     return results
 
 
