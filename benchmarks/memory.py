@@ -32,7 +32,8 @@ def main() -> None:
         for minutes in arguments.minutes:
             video = Path(folder) / f"{minutes:g}.mp4"
             write_video(video, round(minutes * 60 * FPS))
-            peaks[f"{minutes:g} minutes"] = peak_mb(video, Path(folder) / f"{minutes:g}.h5", network)
+            output = Path(folder) / f"{minutes:g}.h5"
+            peaks[f"{minutes:g} minutes"] = peak_of(["extract", video, "-o", output, "--weights", "none", *network])
             print(peaks, file=sys.stderr)
     short, long = peaks.values()
     write_results("memory", {"peak_mb": peaks, "growth_mb": long - short, "bar_mb": BAR_MB, "network": network})
@@ -51,27 +52,16 @@ def write_video(path: Path, frames: int) -> None:
         container.mux(stream.encode())
 
 
-def peak_mb(video: Path, output: Path, network: list[str]) -> float:
-    """Peak resident size of one extraction, as the operating system accounts for it."""
-    command = [
-        sys.executable,
-        "-m",
-        "vidfeat.cli.main",
-        "extract",
-        str(video),
-        "-o",
-        str(output),
-        "--weights",
-        "none",
-        "-q",
-    ]
+def peak_of(command: list) -> float:
+    """Peak resident size in MB of one vidfeat command, as the operating system accounts for it."""
     script = (
         "import resource, subprocess, sys\n"
         "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)\n"
         "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
     )
+    vidfeat = [sys.executable, "-m", "vidfeat.cli.main", *map(str, command), "-q"]
     result = subprocess.run(
-        [sys.executable, "-c", script, *command, *network], check=True, cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-c", script, *vidfeat], check=True, cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     unit = 1024 if sys.platform == "darwin" else 1
     return int(result.stdout) / unit / 1024
