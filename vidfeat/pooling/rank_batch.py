@@ -16,7 +16,7 @@ _SHORTEST = 0.8
 _CPU_GROUP, _CUDA_GROUP = 1 << 22, 1 << 27
 
 # Frames from which on a Gram matrix in float32 saves more than it costs to mend it.
-_FEWEST_REFINED = 300
+_FEWEST_REFINED = 100
 # C T max K_tt times this bounds how much of an error a refinement leaves, with K from products in float32; pessimistic.
 _SINGLE_ROUNDING = 1e-6
 

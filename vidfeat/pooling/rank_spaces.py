@@ -33,6 +33,16 @@ class FrameSpace:
     def size(self) -> int:
         return self.kernel.shape[1]
 
+    @property
+    def lengths(self) -> list[int]:
+        """Frames of each video."""
+        return [int(length) for length in self.real.sum(dim=1).tolist()]
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether compiled code takes the first steps."""
+        return self.base is not None and self.real.device.type == "cpu"
+
     def careful(self) -> "FrameSpace":
         """The same space with slower, more accurate solves."""
         return replace(self, base=None)
@@ -91,6 +101,7 @@ class RefinedSpace(FrameSpace):
     frames: Frames | None = None
 
     is_exact = False
+    is_compiled = False  # what is left needs the frames
 
     def of_videos(self, videos: list[int]) -> "RefinedSpace":
         if len(videos) == len(self.real):
@@ -163,6 +174,7 @@ class FeatureSpace:
         return replace(self, base=None)
 
     defines_dual, is_careful = False, True  # C e is the dual point
+    is_compiled = False
     is_exact = True  # minimise() is, but for rounding
 
     def of_videos(self, videos: list[int]) -> "FeatureSpace":
