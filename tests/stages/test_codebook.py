@@ -298,3 +298,11 @@ def test_items_may_come_from_several_devices(real_book, clips, tmp_path):
         for item_id in one.ids:
             name = f"code.{LAYER}.vlad"
             assert np.abs(one[item_id][name] - two[item_id][name]).max() <= SAME_CODE
+
+
+def test_info_of_a_codebook(book):
+    from vidfeat.stages import info
+    from vidfeat.stages.config.files import InfoConfig
+
+    facts = info.run(InfoConfig(file=book)).facts
+    assert facts["kind"] == "vlad" and facts["arrays"] == {"centers": f"4×{WIDTH}"}

@@ -7,6 +7,7 @@ import typer
 from vidfeat.cli.command import add_command
 from vidfeat.cli.console import facts_text
 from vidfeat.stages.config.codebook import CodebookApplyConfig, CodebookInfoConfig, CodebookTrainConfig
+from vidfeat.words import counted
 
 _TRAIN = (
     "Learn visual words (k-means), a Gaussian mixture, or principal components, from training items alone.\n\n"
@@ -33,10 +34,11 @@ def register(app: typer.Typer) -> None:
 def _render_trained(facts: dict[str, Any]) -> str:
     arrays = ", ".join(f"{name} {shape}" for name, shape in facts["arrays"].items())
     provenance = facts["provenance"]
-    source = f"{provenance['samples']} local features of " if "samples" in provenance else ""
-    part = f"training items of {provenance['split']}" if provenance["split"] else "items"
-    return f"{facts['output']}: {facts['kind']}, {arrays}; learnt from {source}{provenance['items']} {part}."
+    source = f"{counted(provenance['samples'], 'local feature')} of " if "samples" in provenance else ""
+    items = counted(provenance["items"], "training item" if provenance["split"] else "item")
+    items += f" of {provenance['split']}" if provenance["split"] else ""
+    return f"{facts['output']}: {facts['kind']}, {arrays}; learnt from {source}{items}."
 
 
 def _render_applied(facts: dict[str, Any]) -> str:
-    return f"{facts['output']}: {facts['items']} codes of {facts['dimension']} numbers."
+    return f"{facts['output']}: {counted(facts['items'], 'code')} of {facts['dimension']} numbers."

@@ -47,8 +47,10 @@ _FLOW = (
     "Example:  vidfeat flow videos/ -o flow.h5 --fps 12.5 --size 256"
 )
 _ENCODE = (
-    "Pool the frames of every item into one vector.\n\n"
-    "Example:  vidfeat encode feats.h5 --method rankpool --direction both -o codes.h5"
+    "Turn every item into one vector: pool its frames over time, or describe its local features (positions of conv "
+    "maps) by a codebook of 'vidfeat codebook train'.\n\n"
+    "Example:  vidfeat encode feats.h5 --method rankpool --direction both -o codes.h5  or  vidfeat encode maps.h5 "
+    "--method vlad --codebook book.h5 -o codes.h5"
 )
 _SVM_TRAIN = (
     "Train one-vs-rest linear SVMs, choose C by group-aware cross-validation, test on the split.\n\n"

@@ -18,8 +18,12 @@ from vidfeat.stages.relabel import Annotation, Relabelling
 from vidfeat.stages.summary import Summary
 from vidfeat.store import CodesWriter, FeatureFile, StoredItem, open_codes, open_features
 from vidfeat.store.codebook import Codebook, is_codebook, read_codebook, write_codebook
+from vidfeat.words import counted
 
 log = logging.getLogger("vidfeat")
+
+# What k-means and mixtures take at most.
+ITERATIONS = {"vlad": 20, "bow": 20, "fv": 100}
 
 # Bytes of one item's maps that are read at a time.
 _PIECE = 1 << 24
@@ -30,7 +34,7 @@ def train(config: CodebookTrainConfig) -> Summary:
     _check_output(config)
     book = _train_pca(config) if config.kind == "pca" else _train_local(config)
     write_codebook(config.output, book)
-    return Summary({"output": str(config.output), **_facts(book)})
+    return Summary({"output": str(config.output), **book.facts()})
 
 
 def apply(config: CodebookApplyConfig) -> Summary:
@@ -73,17 +77,7 @@ def apply(config: CodebookApplyConfig) -> Summary:
 
 def info(config: CodebookInfoConfig) -> Summary:
     """What a codebook holds, and what it was learnt from."""
-    return Summary({"file": str(config.codebook), **_facts(read_codebook(config.codebook))})
-
-
-def _facts(book: Codebook) -> dict[str, Any]:
-    return {
-        "kind": book.kind,
-        "arrays": {name: "×".join(map(str, array.shape)) or float(array) for name, array in book.arrays.items()},
-        "parameters": dict(book.parameters),
-        "provenance": dict(book.provenance),
-        "fingerprint": book.fingerprint,
-    }
+    return Summary({"file": str(config.codebook), **read_codebook(config.codebook).facts()})
 
 
 def _check_output(config: CodebookTrainConfig) -> None:
@@ -112,8 +106,9 @@ def _train_local(config: CodebookTrainConfig) -> Codebook:
             "items": used,
             "samples": len(samples),
         }
-    log.info("Learning from %d local features of %d items.", len(samples), used)
-    encoder.fit_samples(samples)
+    log.info("Learning from %s of %s.", counted(len(samples), "local feature"), counted(used, "item"))
+    with Progress(ITERATIONS[config.kind], unit="iterations at most") as progress:
+        encoder.fit_samples(samples, progress=lambda number, value: progress.item_done())
     learnt_with = {name: encoder.get_params()[name] for name in ("n_words", "local_norm", "n_components", "seed")}
     return Codebook(config.kind, encoder.learned(), learnt_with, provenance)
 

@@ -1,4 +1,4 @@
-"""``vidfeat info``: what a features or codes file holds."""
+"""``vidfeat info``: what a features file, a codes file or a codebook holds."""
 
 from collections import Counter
 
@@ -6,6 +6,7 @@ from vidfeat.errors import UsageError
 from vidfeat.stages.config.files import InfoConfig
 from vidfeat.stages.summary import Summary
 from vidfeat.store import open_codes, summary
+from vidfeat.store.codebook import is_codebook, read_codebook
 
 
 def run(config: InfoConfig) -> Summary:
@@ -14,6 +15,8 @@ def run(config: InfoConfig) -> Summary:
         return Summary(summary(config.file))
     except UsageError as not_features:
         try:
+            if is_codebook(config.file):
+                return Summary({"file": str(config.file), **read_codebook(config.file).facts()})
             codes = open_codes(config.file)
         except UsageError:
             raise not_features from None
@@ -23,7 +26,7 @@ def run(config: InfoConfig) -> Summary:
                 "file": str(config.file),
                 "kind": "codes",
                 "items": len(codes.ids),
-                "sets": {name: f"{codes.codes(name).shape[1]} numbers" for name in codes.sets},
+                "sets": {name: f"{codes.code_rows(name).shape[1]} numbers" for name in codes.sets},
                 "labels": dict(sorted(Counter(label for own in codes.labels for label in own).items())),
                 "groups": len(set(codes.groups)),
                 "splits": {name: dict(Counter(column)) for name, column in codes.splits.items()},

@@ -49,6 +49,16 @@ class Codebook:
             digest.update(np.asarray(array, order="C"))
         return digest.hexdigest()
 
+    def facts(self) -> dict[str, Any]:
+        """What it is, in plain values: of arrays the shapes, and of single numbers the values."""
+        return {
+            "kind": self.kind,
+            "arrays": {name: "×".join(map(str, a.shape)) or float(a) for name, a in self.arrays.items()},
+            "parameters": dict(self.parameters),
+            "provenance": dict(self.provenance),
+            "fingerprint": self.fingerprint,
+        }
+
 
 def write_codebook(path: Path, book: Codebook) -> None:
     """Write a codebook, which appears (or is replaced) whole. StorageError if the disk fails."""

@@ -172,14 +172,14 @@ class CodesWriter:
             dataset = h5["sets"][name].create_dataset("order_error", data=column, chunks=column.shape, fletcher32=True)
             attributes.write_attrs(dataset, {layout.CRC32: zlib.crc32(column)})
         for name, texts in (("ids", self._ids), ("labels", self._labels), ("groups", self._groups)):
-            _write_texts(h5, name, texts)
+            write_texts(h5, name, texts)
         splits = h5.create_group("splits")
         for name in sorted({name for item in self._splits for name in item}):
-            _write_texts(splits, name, [item.get(name, "") for item in self._splits])
+            write_texts(splits, name, [item.get(name, "") for item in self._splits])
         attributes.write_attrs(h5["/"], {layout.DONE: True})
 
 
-def _write_texts(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
+def write_texts(group: h5py.Group, name: str, texts: Sequence[str]) -> None:
     encoded = [text.encode("utf-8", "surrogateescape") for text in texts]
     length = max([1, *map(len, encoded)])
     kind = h5py.string_dtype("utf-8", length)
@@ -209,11 +209,11 @@ class CodesFile:
             )
         try:
             self.provenance: dict[str, Any] = json.loads(attributes.read_attr(root, "provenance"))
-            self.ids: list[str] = _read_texts(self._h5["ids"])
-            self.labels: list[tuple[str, ...]] = [split_labels(text) for text in _read_texts(self._h5["labels"])]
-            self.groups: list[str] = _read_texts(self._h5["groups"])
+            self.ids: list[str] = read_texts(self._h5["ids"])
+            self.labels: list[tuple[str, ...]] = [split_labels(text) for text in read_texts(self._h5["labels"])]
+            self.groups: list[str] = read_texts(self._h5["groups"])
             splits = self._h5["splits"]
-            self.splits: dict[str, list[str]] = {name: _read_texts(splits[name]) for name in sorted(splits)}
+            self.splits: dict[str, list[str]] = {name: read_texts(splits[name]) for name in sorted(splits)}
             self.sets: list[str] = sorted(self._h5["sets"])
         except layout.H5_ERRORS as error:
             raise output.unreadable(self.path, "the list of items", error) from error
@@ -291,5 +291,5 @@ def open_codes(path: Path | str) -> CodesFile:
     return CodesFile(Path(path))
 
 
-def _read_texts(dataset: h5py.Dataset) -> list[str]:
+def read_texts(dataset: h5py.Dataset) -> list[str]:
     return [text.decode("utf-8", "surrogateescape") for text in dataset[()].tolist()]
