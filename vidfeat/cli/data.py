@@ -22,7 +22,10 @@ def register(app: typer.Typer) -> None:
 
 
 _LAYERS = "List the layers of a network, with the shape of what they give.\n\nExample:  vidfeat layers vgg16"
-_INFO = "Say what a features file, codes file or codebook holds; works while a run is writing it.\n\nExample:  vidfeat info feats.h5"
+_INFO = (
+    "Say what a features file, codes file or codebook holds; works while a run is writing it.\n\n"
+    "Example:  vidfeat info feats.h5"
+)
 _VERIFY = (
     "Read every byte of features files and check it. Exit code 1 if anything is wrong.\n\n"
     "Example:  vidfeat verify feats.h5"

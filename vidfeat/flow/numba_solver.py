@@ -62,7 +62,9 @@ def solve(rank, threads, counter, prev, next, shapes, room, constants, limits, f
         rows = min(all_rings.shape[1] // (12 * stride), MOST_AT_ONCE + 3)
         rings = all_rings[rank, : 12 * rows * stride].reshape(2, 6, rows, stride)
         zeros = all_zeros[: 6 * stride].reshape(6, 1, stride)
-        old[:, y0:y1], new[:, y0:y1], rings[:] = _ZERO, _ZERO, _ZERO
+        old[:, y0:y1], rings[:] = _ZERO, _ZERO
+        # Of the other state only what lies beside the image is read before it is written.
+        new[:, y0:y1, :LEFT], new[:, y0:y1, LEFT + width :] = _ZERO, _ZERO
         if rank == 0:
             inside[:width], inside[width:] = _ONE, _ZERO
         if level + 1 < shapes.shape[0]:
