@@ -204,14 +204,13 @@ def test_fewer_different_samples_than_centres(engine, k):
     x = np.repeat(clouds(3, 4), 10, axis=0)
     found = kmeans(x, k)
     assert sorted(found.counts)[-3:] == [10, 10, 10] and found.counts.sum() == 30
-    assert set(map(tuple, found.centers)) == set(map(tuple, x))
-    assert np.isfinite(found.centers).all()
+    np.testing.assert_allclose(np.unique(found.centers.round(4), axis=0), np.unique(x.round(4), axis=0))
 
 
 def test_all_samples_equal(engine):
     found = kmeans(np.full((20, 3), 0.1, np.float32), 4)
-    assert np.array_equal(found.centers, np.full((4, 3), 0.1, np.float32))
-    assert found.objective[-1] <= FLOAT64
+    np.testing.assert_allclose(found.centers, 0.1, rtol=FLOAT32)
+    assert found.objective[-1] <= FLOAT32**2
 
 
 def test_centres_without_samples_move_to_the_furthest_ones(engine, monkeypatch):
@@ -253,7 +252,7 @@ def broken(row, value):
         ((broken(17, np.nan), 2), "Row 17 of the samples holds NaN or infinite values"),
         ((broken(49, np.inf), 2), "Row 49 of the samples holds NaN or infinite values"),
         ((broken(3, 1.0).astype(np.float64) * 1e300, 2), "Row 0 of the samples holds NaN or infinite values"),
-        ((broken(3, 1e20), 2), "are too large: √Σ‖x‖² is 1.0e+20, allowed is 1e+17. Scale them down"),
+        ((broken(3, 1e20), 2), "are too large: √Σ‖x‖² is 1.0e.20, allowed is 1e.17. Scale them down"),
         ((clouds(4, 3)[0], 2), r"have shape \[3\]; allowed is \[rows, dimensions\]"),
         ((np.zeros((0, 3), np.float32), 2), r"have shape \[0, 3\]"),
         ((clouds(4, 3).astype(int), 2), "The samples are int64; allowed are float16, bfloat16, float32 and float64"),
@@ -295,9 +294,8 @@ def test_errors_of_nearest(engine, x, centers, words):
 
 
 @pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_finds_the_same():
-    if not torch.cuda.is_available():
-        pytest.skip("no GPU")
     x = clouds(5000, 16, groups=30)
     cpu, gpu = kmeans(x, 30, tolerance=0.0), kmeans(x, 30, tolerance=0.0, device="cuda")
     assert gpu.objective[-1] == pytest.approx(cpu.objective[-1], rel=SAME_OBJECTIVE)

@@ -15,6 +15,9 @@ from vidfeat.precision import check_device
 _START_ITERATIONS = 10  # of k-means
 # A component with less than this many samples is given half of the heaviest one.
 _STARVED = 0.5
+# Variances are differences of float32 products: of a component three deviations off, they are right to 0.5 % at 1e-4
+# of the variance of all samples, and to nothing below this.
+_LEAST_FLOOR = 1e-6
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,8 @@ def gmm(
         iterations: at most so many, ≥ 1.
         seed: of the start, an integer ≥ 0.
         tolerance: ends when an iteration raises the mean log-likelihood per sample by at most this, in nats, ≥ 0.
-        variance_floor: lower bound on variances, as a share of the samples' own variance in the same dimension, in
-            (0, 1]. A dimension in which all samples are equal gets the mean variance of the others.
+        variance_floor: lower bound on variances, as a share of the samples' own variance in the same dimension, 1e-6
+            to 1. A dimension in which all samples are equal counts with the mean variance of the others.
         device: ``cpu``, with as many threads as torch uses, or ``cuda``, ``cuda:N``.
         progress: called after each iteration with its number, from 1, and its mean log-likelihood.
 
@@ -71,9 +74,10 @@ def gmm(
     check_whole(iterations, "iterations", "the most iterations", 1)
     check_whole(seed, "seed", "the seed of the random numbers", 0)
     check_tolerance(tolerance)
-    if not 0 < variance_floor <= 1:
+    if not _LEAST_FLOOR <= variance_floor <= 1:
         raise UsageError(
-            f"variance_floor={variance_floor} is not allowed: it is a share of the samples' variance, in (0, 1]."
+            f"variance_floor={variance_floor} is not allowed: it is a share of the samples' variance, "
+            f"{_LEAST_FLOOR:.0e} to 1."
         )
     rows = Rows(samples, check_device(device))
     if rows.n < k:

@@ -122,7 +122,8 @@ class Rows:
 
     def _tensor(self, rows) -> Tensor:
         if isinstance(rows, np.ndarray):
-            rows = np.ascontiguousarray(rows, dtype=np.float32)
+            with np.errstate(over="ignore"):  # infinite numbers are refused later, with the number of their row
+                rows = np.ascontiguousarray(rows, dtype=np.float32)
             rows = torch.from_numpy(rows if rows.flags.writeable else rows.copy())  # torch warns of read-only memory
         return rows.detach().to(self.device, torch.float32).contiguous()
 
