@@ -82,3 +82,28 @@ SAME_MIXTURE = 1e-4
 
 # Projections on principal components, whitened, against float64: components and result are float32 (measured 2e-6).
 SAME_PROJECTION = 2e-5
+
+# Relative duality gap of multiple-kernel learning (the project's bar).
+MKL_GAP = 1e-3
+
+# Its weights against a general solver's (the project's bar): where the objective is flat, weights are least certain.
+GENERIC_WEIGHTS = 1e-3
+
+# The same weights from other inputs, both to a gap of 1e-7: half of its square root.
+SAME_WEIGHTS = 2e-4
+
+# Decision values of such machines: LIBSVM's tolerance, and the weights above.
+LEARNT_SCORES = 2e-3
+
+# Central differences of a loss in float64 at step 1e-6, relative: rounding of the loss (1e-16/1e-6) and curvature.
+FINITE_DIFFERENCE = 1e-5
+
+# Weights after a few steps of two processes, largest difference from those of one: the order of float32 sums.
+TWO_RANKS = 1e-5
+
+# Scores of an SVM with its Gram matrix kept in float32, or trained again at LIBSVM's own tolerance of 1e-3: entries
+# that differ by 1e-7 lead it to another point within that tolerance (measured 1e-3).
+LIBSVM_DEFAULT_TOL = 5e-3
+
+# Weights of an SVM at tol 1e-9 from a Gram matrix of float32 entries (measured 3e-7).
+FLOAT32_WEIGHTS = 1e-4

@@ -1,4 +1,4 @@
-"""Classifiers on codes: one-vs-rest SVMs by LIBSVM, the choice of C, and the checks of a split.
+"""Classifiers on codes: SVMs by LIBSVM and LIBLINEAR, the choice of C and γ, probabilities, the checks of a split.
 
 Names load on first use, because scikit-learn and LIBSVM's Python package take a second to import.
 """
@@ -7,11 +7,21 @@ from importlib import import_module
 
 _HOME = {
     "LibSVC": "svm",
+    "MultipleKernelSVC": "mkl",
     "choose_C": "crossval",
     "CrossValidation": "crossval",
     "C_GRID": "crossval",
+    "GAMMA_GRID": "crossval",
+    "Bases": "bases",
+    "Calibration": "platt",
+    "train_liblinear": "liblinear",
+    "choose_C_liblinear": "liblinear",
     "group_folds": "crossval",
     "check_disjoint": "splits",
+    "ChosenWeights": "fusion",
+    "choose_weights": "fusion",
+    "fuse_scores": "fusion",
+    "normalise_scores": "fusion",
     "class_names": "labels",
     "indicator": "labels",
     "linear_model_text": "model_text",

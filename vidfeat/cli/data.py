@@ -65,5 +65,6 @@ def _render_written(facts: dict[str, Any]) -> str:
 
 
 def _render_exported(facts: dict[str, Any]) -> str:
-    kind = "field" if facts["form"] in files.FLOW_FORMS else "row" if facts["form"] == "csv" else "array"
+    kinds = {"csv": "row", "libsvm": "code", **dict.fromkeys(files.FLOW_FORMS, "field")}
+    kind = kinds.get(facts["form"], "array")
     return f"{facts['output']}: {counted(facts['written'], kind)}."

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
     add_command(app, "extract", ExtractConfig, "extract", render=_render_extract, help=_EXTRACT, resumable=True)
     add_command(app, "flow", FlowConfig, "flow", render=_render_flow, help=_FLOW, resumable=True)
     add_command(app, "encode", EncodeConfig, "encode", render=_render_encode, help=_ENCODE)
-    svm = typer.Typer(name="svm", no_args_is_help=True, help="Train and judge linear SVMs (LIBSVM) on codes.")
+    svm = typer.Typer(name="svm", no_args_is_help=True, help="Train and judge SVMs (LIBSVM) on codes.")
     add_command(svm, "train", SvmTrainConfig, "svm:train", render=render_scores, help=_SVM_TRAIN, group="svm")
     add_command(
         svm, "predict", SvmPredictConfig, "svm:predict", render=_render_svm_predict, help=_SVM_PREDICT, group="svm"
@@ -53,11 +53,14 @@ _ENCODE = (
     "--method vlad --codebook book.h5 -o codes.h5"
 )
 _SVM_TRAIN = (
-    "Train one-vs-rest linear SVMs, choose C by group-aware cross-validation, test on the split.\n\n"
+    "Train SVMs, linear by default, choose C by group-aware cross-validation, test on the split.\n\n"
     "If the file has several sets of codes (rank pooling with several values of C), that cross-validation also chooses "
     "the set, on training items alone. RUN/sensitivity.json then has the test accuracy of every set: it is for "
     "looking (vidfeat report sensitivity), not for choosing.\n\n"
-    "Example:  vidfeat svm train codes.h5 --split split1 -o RUN"
+    "Of several CODES with the same items, each kernel is divided by its variance over the training items, and they "
+    "are added.\n\n"
+    "Example:  vidfeat svm train codes.h5 --split split1 -o RUN  or  vidfeat svm train rgb.h5 flow.h5 --kernel chi2 "
+    "--gamma auto -o RUN"
 )
 _SVM_PREDICT = "Score other codes with a trained model.\n\nExample:  vidfeat svm predict RUN more.h5 -o predictions.csv"
 _PREDICT = (
@@ -116,11 +119,23 @@ def render_scores(facts: dict[str, Any]) -> str:
         rows.append([name.replace("_", " "), facts[name], f"{low:.3f} … {high:.3f}" if low is not None else ""])
     rows += [[f"hit@{k}", value, ""] for k, value in facts["hit"].items()]
     head = f"{facts['n_train']} training and {facts['n_test']} test items, {len(facts['classes'])} classes"
-    head += f", split {facts['split']}, C = {facts['C']:g}"
+    head += f", split {facts['split']}" + (f", C = {facts['C']:g}{_how(facts)}" if "C" in facts else "")
     sets = (facts.get("cross_validation") or {}).get("sets", {})
     if sets:
         head += f", set {facts['set']}: the best of {len(sets)} by cross-validation"
     return head + "\n" + table(rows, ["figure", "value", "95 % interval"])
+
+
+def _how(facts: dict[str, Any]) -> str:
+    """What is not the default: kernel, γ, one-vs-one, weights, LIBLINEAR."""
+    said = [] if facts.get("kernel", "linear") == "linear" else [f"kernel {facts['kernel']}"]
+    gammas = facts.get("gamma")
+    for gamma in [gammas] if isinstance(gammas, float) else gammas or []:
+        said += [] if gamma is None else [f"γ = {gamma:.4g}"]
+    said += ["one-vs-one"] if facts.get("multiclass") == "ovo" else []
+    said += ["balanced class weights"] if facts.get("class_weights") == "balanced" else []
+    said += ["by LIBLINEAR"] if facts.get("solver") == "liblinear" else []
+    return "".join(f", {what}" for what in said)
 
 
 def render_eval(facts: dict[str, Any]) -> str:
@@ -141,9 +156,11 @@ def render_eval(facts: dict[str, Any]) -> str:
 def _render_predict(facts: dict[str, Any]) -> str:
     rows = []
     for item in facts["predictions"]:
-        ranked = ", ".join(f"{label} {score:.2f}" for label, score in item["scores"].items())
+        shown = item.get("probabilities", item["scores"])
+        ranked = ", ".join(f"{label} {value:.2f}" for label, value in shown.items())
         rows.append([item["id"], item["predicted"], ranked])
-    return table(rows, ["item", "predicted", "scores"])
+    calibrated = any("probabilities" in item for item in facts["predictions"])
+    return table(rows, ["item", "predicted", "probabilities" if calibrated else "scores"])
 
 
 def _render_demo(facts: dict[str, Any]) -> str:

@@ -30,10 +30,10 @@ class Centring:
     @classmethod
     def fit(cls, K: np.ndarray) -> "Centring":
         """Learn from the training kernel ``K [n, n]``; UsageError when all items are identical (s = 0)."""
-        K = np.asarray(K, dtype=np.float64)
+        K = np.asarray(K)
         if K.ndim != 2 or K.shape[0] != K.shape[1] or K.shape[0] == 0:
             raise UsageError(f"A training kernel is a square matrix [items, items], not one of shape {K.shape}.")
-        means, diagonal = K.mean(axis=1), np.diagonal(K)
+        means, diagonal = K.mean(axis=1, dtype=np.float64), np.diagonal(K).astype(np.float64)
         grand_mean = float(means.mean())
         scale = float((diagonal - 2 * means + grand_mean).mean())
         if not scale > _NO_VARIATION * float(np.abs(diagonal).mean()):
@@ -46,6 +46,10 @@ class Centring:
     def train(self, K: np.ndarray) -> np.ndarray:
         """Centred and scaled training kernel ``[n, n]``, with mean diagonal 1."""
         return self._apply(K, self.means[:, None])
+
+    def train_rows(self, K: np.ndarray, start: int, stop: int) -> np.ndarray:
+        """Rows ``start:stop`` of :meth:`train`, float64: for kernels of which no second copy is wanted."""
+        return self._apply(np.asarray(K[start:stop], dtype=np.float64), self.means[start:stop, None])
 
     def test(self, K: np.ndarray) -> np.ndarray:
         """The same for the kernel ``[m, n]`` between other items (rows) and the training items (columns)."""

@@ -20,7 +20,9 @@ log = logging.getLogger("vidfeat")
 class LabelledCodes:
     """Rows of one code set; all sequences have one entry per item, sorted by id. An item without a group is its own.
 
-    ``order_error`` is the temporal order error of each code where the file has it, NaN for items of one frame.
+    ``order_error`` is the temporal order error of each code where the file has it, NaN for items of one frame. ``more``
+    are the codes of further files, see :func:`vidfeat.stages.several.beside`; ``sources`` says of every file its path,
+    set and provenance.
     """
 
     ids: list[str]
@@ -30,6 +32,13 @@ class LabelledCodes:
     splits: dict[str, list[str]]
     provenance: dict[str, Any]
     order_error: np.ndarray | None = None
+    more: tuple[np.ndarray, ...] = ()
+    sources: tuple[dict[str, Any], ...] = ()
+
+    @property
+    def arrays(self) -> list[np.ndarray]:
+        """Codes ``[N, D]`` of every file."""
+        return [self.codes, *self.more]
 
     def take(self, rows: Sequence[int]) -> "LabelledCodes":
         """The items at ``rows``."""
@@ -41,13 +50,15 @@ class LabelledCodes:
             {name: [values[i] for i in rows] for name, values in self.splits.items()},
             self.provenance,
             None if self.order_error is None else self.order_error[list(rows)],
+            tuple(codes[list(rows)] for codes in self.more),
+            self.sources,
         )
 
 
 def read_labelled(path: Path, set_name: str, manifest: Path | None) -> LabelledCodes:
     """Read one set of a codes file; a manifest replaces labels, groups and splits."""
     with open_codes(path) as stored:
-        data = _from_file(stored, set_name)
+        data = read_codes(stored, set_name)
     if manifest is not None:
         data = _relabelled(data, manifest)
     return replace(data, groups=[group or item_id for group, item_id in zip(data.groups, data.ids, strict=True)])
@@ -56,10 +67,10 @@ def read_labelled(path: Path, set_name: str, manifest: Path | None) -> LabelledC
 def with_set(data: LabelledCodes, path: Path, set_name: str) -> LabelledCodes:
     """The same items with the codes of another set of their file."""
     with open_codes(path) as stored:
-        other = _from_file(stored, set_name)
+        other = read_codes(stored, set_name)
     row_of = {item_id: row for row, item_id in enumerate(other.ids)}
     other = other.take([row_of[item_id] for item_id in data.ids])
-    return replace(data, codes=other.codes, order_error=other.order_error)
+    return replace(data, codes=other.codes, order_error=other.order_error, sources=other.sources)
 
 
 def merge_labels(data: LabelledCodes, rules: str | None) -> tuple[LabelledCodes, dict[str, str]]:
@@ -70,7 +81,8 @@ def merge_labels(data: LabelledCodes, rules: str | None) -> tuple[LabelledCodes,
     return replace(data, labels=[join_labels(labels, renamed) for labels in data.labels]), renamed
 
 
-def _from_file(stored: CodesFile, set_name: str) -> LabelledCodes:
+def read_codes(stored: CodesFile, set_name: str) -> LabelledCodes:
+    """All items of a file with the codes of one set; UsageError naming the first with NaN or infinite values."""
     codes = stored.codes(set_name)
     if not np.isfinite(codes).all():
         bad = stored.ids[int(np.flatnonzero(~np.isfinite(codes).all(axis=1))[0])]
@@ -78,6 +90,7 @@ def _from_file(stored: CodesFile, set_name: str) -> LabelledCodes:
     return LabelledCodes(
         list(stored.ids), codes, [tuple(labels) for labels in stored.labels], list(stored.groups), dict(stored.splits),
         stored.provenance, stored.order_error(set_name),
+        sources=({"path": str(stored.path), "set": set_name, "provenance": stored.provenance},),
     )  # fmt: skip
 
 

@@ -1,10 +1,11 @@
 """``vidfeat predict``: from new videos to labels, with the extraction, encoding and model that a run remembers."""
 
 import dataclasses
+import json
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,8 @@ from vidfeat.store.settings import settings_differences
 
 @dataclass(frozen=True)
 class PredictSummary:
-    """One entry per item: id, predicted class, and its best-scored classes."""
+    """One entry per item: id, predicted class, and its best-scored classes, with probabilities where the run has
+    them."""
 
     predictions: list[dict[str, Any]]
     failures: list[Failure] = field(default_factory=list)
@@ -39,36 +41,64 @@ def run(config: PredictConfig) -> PredictSummary:
     if config.output is not None:
         runs.check_table(config.output)
     model = runs.read_run(config.run)
-    provenance = model.meta["provenance"]
-    options = provenance["extraction"]
-    if options is None:
+    if any(source["provenance"]["extraction"] is None for source in model.sources):
         raise UsageError(
             f"The features behind {config.run} were imported, or written by 'vidfeat flow', so 'predict' cannot make "
             "them from a video. Make and encode the new ones the same way, then use 'vidfeat svm predict'."
         )
-    with tempfile.TemporaryDirectory(prefix="vidfeat-") as folder:
-        features, codes = Path(folder) / "feats.h5", Path(folder) / "codes.h5"
-        extracted = extract.run(extraction_of(options, config, features))
-        if not extracted.kept:
-            return PredictSummary([], extracted.failures)
-        _check_settings(features, provenance)
-        encoding = provenance["encode"]
-        ignored = without_effect(encoding)  # earlier versions took such options without a word
-        encoding = {name: value for name, value in encoding.items() if name not in ignored}
-        chosen = rank_pooling_C(model.meta["set"])
-        if chosen is not None:  # one of several sets: the others are not needed
-            encoding = {**encoding, "C": f"{chosen:.12g}"}
-        encoding |= {"codebook": [Path(path) for path in encoding.get("codebook", [])]}
-        encoding |= {"reduce": Path(encoding["reduce"])} if "reduce" in encoding else {}
-        encoded = encode.run(EncodeConfig(features=features, output=codes, feature=provenance["feature"], **encoding))
-        with open_codes(codes) as stored:
-            _check_codebooks(stored.provenance, provenance)
-            ids, labels = list(stored.ids), model.joined(stored.labels)
-            scores = model.scores(stored.codes())
+    made: list[_Codes] = []
+    failures: dict[tuple[str, str], Failure] = {}
+    with tempfile.TemporaryDirectory(prefix="vidfeat-") as name:
+        features: dict[str, Path] = {}  # one extraction serves all codes that were made from it
+        for source in model.sources:
+            options = source["provenance"]["extraction"]
+            key = json.dumps(options, sort_keys=True)
+            place = features.setdefault(key, Path(name) / f"feats-{len(features)}.h5")
+            if not place.exists():
+                extracted = extract.run(extraction_of(options, config, place))
+                failures |= {(failure.id, failure.state): failure for failure in extracted.failures}
+                if not extracted.kept:
+                    return PredictSummary([], list(failures.values()))
+                _check_settings(place, source["provenance"])
+            codes, failed = _encode(place, Path(name) / f"codes-{len(made)}.h5", source)
+            failures |= {(failure.id, failure.state): failure for failure in failed}
+            made.append(codes)
+    ids = sorted(set(made[0].ids).intersection(*(codes.ids for codes in made)))
+    rows = [[codes.ids.index(item_id) for item_id in ids] for codes in made]
+    labels = model.joined([made[0].labels[row] for row in rows[0]])
+    scores = model.scores([codes.codes[own] for codes, own in zip(made, rows, strict=True)])
+    probabilities = model.probabilities(scores)
     if config.output is not None:
-        runs.write_predictions(config.output, ids, [""] * len(ids), labels, scores, model.classes)
-    predictions = [_entry(item_id, row, model.classes, config.top) for item_id, row in zip(ids, scores, strict=True)]
-    return PredictSummary(predictions, [*extracted.failures, *encoded.failures])
+        runs.write_predictions(config.output, ids, [""] * len(ids), labels, scores, model.classes, probabilities)
+    shown = [None] * len(ids) if probabilities is None else probabilities
+    predictions = [
+        _entry(item_id, row, model.classes, config.top, of_item)
+        for item_id, row, of_item in zip(ids, scores, shown, strict=True)
+    ]
+    return PredictSummary(predictions, list(failures.values()))
+
+
+class _Codes(NamedTuple):
+    ids: list[str]
+    labels: list[tuple[str, ...]]
+    codes: np.ndarray
+
+
+def _encode(features: Path, output: Path, source: dict[str, Any]) -> tuple[_Codes, list[Failure]]:
+    """The codes that a run was trained on, of new features."""
+    provenance = source["provenance"]
+    encoding = provenance["encode"]
+    ignored = without_effect(encoding)  # earlier versions took such options without a word
+    encoding = {name: value for name, value in encoding.items() if name not in ignored}
+    chosen = rank_pooling_C(source["set"])
+    if chosen is not None:  # one of several sets: the others are not needed
+        encoding = {**encoding, "C": f"{chosen:.12g}"}
+    encoding |= {"codebook": [Path(path) for path in encoding.get("codebook", [])]}
+    encoding |= {"reduce": Path(encoding["reduce"])} if "reduce" in encoding else {}
+    encoded = encode.run(EncodeConfig(features=features, output=output, feature=provenance["feature"], **encoding))
+    with open_codes(output) as stored:
+        _check_codebooks(stored.provenance, provenance)
+        return _Codes(list(stored.ids), list(stored.labels), stored.codes()), encoded.failures
 
 
 def extraction_of(options: dict[str, Any], config: PredictConfig, output: Path) -> ExtractConfig:
@@ -101,10 +131,15 @@ def _check_codebooks(here: dict[str, Any], there: dict[str, Any]) -> None:
         )
 
 
-def _entry(item_id: str, scores: np.ndarray, classes: list[str], top: int) -> dict[str, Any]:
+def _entry(
+    item_id: str, scores: np.ndarray, classes: list[str], top: int, probabilities: np.ndarray | None
+) -> dict[str, Any]:
     best = np.argsort(-scores, kind="stable")[:top]
-    return {
+    entry = {
         "id": item_id,
         "predicted": classes[int(best[0])],
         "scores": {classes[int(column)]: float(scores[column]) for column in best},
     }
+    if probabilities is not None:
+        entry["probabilities"] = {classes[int(column)]: float(probabilities[column]) for column in best}
+    return entry

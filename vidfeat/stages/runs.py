@@ -1,4 +1,4 @@
-"""The folder RUN: results.json, predictions.csv, model.json, and one LIBSVM text file per class."""
+"""The folder RUN: results.json, predictions.csv, model.json, and the model (:mod:`vidfeat.stages.run_model`)."""
 
 import csv
 import json
@@ -12,34 +12,55 @@ from typing import Any
 
 import numpy as np
 
-from vidfeat.classify.model_text import linear_model_text, parse_linear_model
+from vidfeat.classify.linear_model import LinearModel
+from vidfeat.classify.platt import Calibration
 from vidfeat.errors import UsageError
 from vidfeat.stages.relabel import join_labels
-from vidfeat.store import fs, write_csv, write_json, write_text
+from vidfeat.stages.run_model import Model, model_file, read_model, write_model
+from vidfeat.store import fs, write_csv, write_json
+
+__all__ = ["FORMAT", "VERSIONS", "Run", "model_file", "read_predictions", "read_run", "write_run"]
 
 FORMAT = "vidfeat-svm"
-VERSION = 1
+# 1: linear one-vs-rest machines, one LIBSVM file per class. 2: all others.
+VERSIONS = (1, 2)
 
 
 @dataclass(frozen=True)
-class LinearRun:
-    """A trained one-vs-rest linear classifier: scores = codes · weightsᵀ + biases."""
+class Run:
+    """A trained classifier and what model.json says of it."""
 
-    weights: np.ndarray  # [classes, D]
-    biases: np.ndarray  # [classes]
+    model: Model
     meta: dict[str, Any]
+    support_ids: Sequence[str] = ()  # of kernel machines
 
     @property
     def classes(self) -> list[str]:
         return self.meta["classes"]
 
-    def scores(self, codes: np.ndarray) -> np.ndarray:
-        """float64 ``[items, classes]``."""
-        return np.asarray(codes, dtype=np.float64) @ self.weights.T + self.biases
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """Per codes file: set, dimension, provenance."""
+        alone = {name: self.meta.get(name) for name in ("set", "dimension", "provenance")}
+        return self.meta.get("sources", [alone])
+
+    def scores(self, codes: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """float64 ``[items, classes]`` of codes ``[items, D]``, one array per codes file."""
+        return self.model.scores([codes] if isinstance(codes, np.ndarray) else list(codes))
+
+    def probabilities(self, scores: np.ndarray) -> np.ndarray | None:
+        """Calibrated probabilities ``[items, classes]`` of scores; None if the run was trained without."""
+        stored = self.meta.get("calibration")
+        return None if stored is None else Calibration.from_dict(stored).probabilities(scores)
 
     def joined(self, labels: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
         """Labels of new items, with the classes joined that training joined (``--merge-labels``)."""
         return [join_labels(own, self.meta["merge_labels"]) for own in labels]
+
+
+def version_of(model: Model) -> int:
+    """The version that model.json gets."""
+    return 1 if isinstance(model, LinearModel) and model.multiclass == "ovr" else 2
 
 
 def check_place(output: Path) -> None:
@@ -73,7 +94,7 @@ def check_free(folder: Path, overwrite: bool) -> None:
 
 
 def write_run(
-    folder: Path, run: LinearRun, results: dict[str, Any], predictions: Sequence[Any], more: Mapping[str, Any]
+    folder: Path, run: Run, results: dict[str, Any], predictions: Sequence[Any], more: Mapping[str, Any]
 ) -> None:
     """Write the folder under a private name and rename it, so that a half-written run never has its name.
 
@@ -86,8 +107,7 @@ def write_run(
         new, old = private / "new", private / "old"
         try:
             new.mkdir()
-            for number, (weights, bias) in enumerate(zip(run.weights, run.biases, strict=True)):
-                write_text(new / model_file(number), linear_model_text(weights, float(bias)))
+            write_model(new, run.model, run.support_ids, run.classes)
             write_json(new / "model.json", run.meta)
             write_predictions(new / "predictions.csv", *predictions)
             for name, content in {"results.json": results, **more}.items():
@@ -102,11 +122,6 @@ def write_run(
             shutil.rmtree(private, ignore_errors=True)
 
 
-def model_file(number: int) -> str:
-    """Name of the LIBSVM file of one class, by its place in ``model.json``'s classes."""
-    return f"class-{number:04d}.libsvm"
-
-
 def read_json(folder: Path, name: str) -> dict[str, Any]:
     """One of the run's JSON files; UsageError in words if the folder is no run."""
     path = folder / name
@@ -118,26 +133,15 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
         raise UsageError(f"Cannot read {path}: {error}.") from None
 
 
-def read_run(folder: Path) -> LinearRun:
+def read_run(folder: Path) -> Run:
     """Load a run's model."""
     meta = read_json(folder, "model.json")
-    if meta.get("format") != FORMAT or meta.get("version") != VERSION:
+    if meta.get("format") != FORMAT or meta.get("version") not in VERSIONS:
         raise UsageError(
             f"{folder}/model.json is {meta.get('format')!r} version {meta.get('version')}; this vidfeat reads "
-            f"{FORMAT!r} version {VERSION}. Train again."
+            f"{FORMAT!r} version {' and '.join(map(str, VERSIONS))}. Train again."
         )
-    weights, biases = [], []
-    for number in range(len(meta["classes"])):
-        path = folder / model_file(number)
-        try:
-            text = path.read_text(encoding="ascii")
-        except OSError as error:
-            raise UsageError(f"Cannot read the model of class {meta['classes'][number]!r}: {error}.") from None
-        w, b, labels = parse_linear_model(text, meta["dimension"])
-        sign = 1.0 if labels[0] == 1 else -1.0
-        weights.append(sign * w)
-        biases.append(sign * b)
-    return LinearRun(np.array(weights), np.array(biases), meta)
+    return Run(read_model(folder, meta), meta)
 
 
 def write_predictions(
@@ -147,14 +151,22 @@ def write_predictions(
     labels: Sequence[tuple[str, ...]],
     scores: np.ndarray,
     classes: Sequence[str],
+    probabilities: np.ndarray | None = None,
 ) -> None:
-    """``id,split,label,predicted,score:<class>…``, one row per item."""
+    """``id,split,label,predicted,score:<class>…``, one row per item, and ``probability:<class>…`` if there are some.
+
+    ``predicted`` has the highest score.
+    """
     best = scores.argmax(axis=1)
+    more = np.empty((len(scores), 0)) if probabilities is None else probabilities
     rows = [
-        [item_id, part, "|".join(own), classes[top], *row]
-        for item_id, part, own, top, row in zip(ids, parts, labels, best, scores.tolist(), strict=True)
+        [item_id, part, "|".join(own), classes[top], *row, *others]
+        for item_id, part, own, top, row, others in zip(
+            ids, parts, labels, best, scores.tolist(), more.tolist(), strict=True
+        )
     ]
-    write_csv(path, ["id", "split", "label", "predicted", *(f"score:{name}" for name in classes)], rows)
+    head = ["id", "split", "label", "predicted", *(f"score:{name}" for name in classes)]
+    write_csv(path, head + ([] if probabilities is None else [f"probability:{name}" for name in classes]), rows)
 
 
 def read_predictions(folder: Path) -> tuple[list[str], list[tuple[str, ...]], np.ndarray, list[str]]:
@@ -163,8 +175,9 @@ def read_predictions(folder: Path) -> tuple[list[str], list[tuple[str, ...]], np
     try:
         with path.open(newline="", encoding="utf-8") as file:
             header, *rows = csv.reader(file)
-        classes = [name.removeprefix("score:") for name in header[4:]]
-        scores = np.array([[float(value) for value in row[4:]] for row in rows]).reshape(len(rows), len(classes))
+        classes = [name.removeprefix("score:") for name in header[4:] if name.startswith("score:")]
+        end = 4 + len(classes)
+        scores = np.array([[float(value) for value in row[4:end]] for row in rows]).reshape(len(rows), len(classes))
     except FileNotFoundError:
         raise UsageError(f"{folder} is not a run: it has no predictions.csv. 'vidfeat svm train' writes one.") from None
     except (OSError, UnicodeDecodeError, ValueError) as error:

@@ -1,7 +1,8 @@
-"""``vidfeat svm train|predict|eval``: one-vs-rest linear SVMs on codes."""
+"""``vidfeat svm train|predict|eval``: SVMs on codes."""
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,17 @@ from vidfeat.stages.labelled import (
     choose_split,
     labelled_only,
     merge_labels,
+    read_codes,
     read_labelled,
     split_rows,
     training_classes,
     with_set,
 )
 from vidfeat.stages.sets import sets_to_try
+from vidfeat.stages.several import beside, sets_of_each
 from vidfeat.stages.summary import Summary
 from vidfeat.store import open_codes
+from vidfeat.words import counted
 
 log = logging.getLogger("vidfeat")
 
@@ -51,24 +55,33 @@ def train(config: SvmTrainConfig) -> ScoresSummary:
     ``leave_one_group_out`` on all items.
     """
     runs.check_free(config.output, config.overwrite)
-    names = sets_to_try(config.codes, config.set)
-    data, renamed = merge_labels(read_labelled(config.codes, names[0], config.manifest), config.merge_labels)
+    data, names = _read(config)
+    data, renamed = merge_labels(data, config.merge_labels)
     split, task = _task(data, config)
     found = []
     for name in names:
-        data = data if name == names[0] else with_set(data, config.codes, name)
+        data = data if name == names[0] else with_set(data, config.codes[0], name)
         found.append(trials.try_set(name, data, task, config, one_of_several=len(names) > 1))
     train_part, test_part = task.parts(data)
     chosen, test_scores, sets_of_folds = trials.choose(found, test_part.groups)
-    weights, biases = chosen.model.linear_model()
+    probabilities = trials.probabilities(found, chosen, test_part.groups, sets_of_folds)
+    model = chosen.model
+    how = {
+        "kernel": config.kernel,
+        "gamma": list(model.gammas) if len(config.codes) > 1 else model.gamma,
+        "multiclass": config.multiclass,
+        "class_weights": config.class_weights,
+        "solver": chosen.solver,
+    }
+    centring = model.centring and {"grand_mean": model.centring.grand_mean, "scale": model.centring.scale}
     meta = {
         "format": runs.FORMAT,
-        "version": runs.VERSION,
+        "version": runs.version_of(model.model),
         "classes": task.classes,
-        "dimension": weights.shape[1],
-        "kernel": "linear",
-        "centring": {"grand_mean": chosen.model.centring_.grand_mean, "scale": chosen.model.centring_.scale},
-        "C": chosen.model.C,
+        "dimension": sum(codes.shape[1] for codes in data.arrays),
+        **how,
+        "centring": centring,
+        "C": model.C,
         "cross_validation": trials.validation_facts(found, chosen, sets_of_folds),
         "set": chosen.set,
         "split": split,
@@ -76,24 +89,50 @@ def train(config: SvmTrainConfig) -> ScoresSummary:
         "train_ids_sha256": hashlib.sha256("\n".join(train_part.ids).encode()).hexdigest(),
         "test_groups": test_part.groups,
         "provenance": train_part.provenance,
+        "sources": _sources(data, chosen.set),
         "merge_labels": renamed,
     }
+    if model.support is not None:
+        meta["support_vectors"] = len(model.support)
+    if model.calibration is not None:
+        meta["calibration"] = model.calibration.as_dict()
     results = {
         "split": split,
         "n_train": len(train_part.ids),
         "n_test": len(test_part.ids),
         **scores.figures(test_part.labels, test_scores, task.classes),
         **{name: meta[name] for name in ("set", "C", "cross_validation")},
+        **how,
         "config": as_json(config),
         "train_ids_sha256": meta["train_ids_sha256"],
     }
     parts = ["test"] * len(test_part.ids)
-    predictions = (test_part.ids, parts, test_part.labels, test_scores, task.classes)
+    predictions = (test_part.ids, parts, test_part.labels, test_scores, task.classes, probabilities)
     more = {}
     if len(names) > 1:
         more["sensitivity.json"] = trials.sensitivity(found, chosen, split, test_part, task.classes)
-    runs.write_run(config.output, runs.LinearRun(weights, biases, meta), results, predictions, more)
+    support = [] if model.support is None else [train_part.ids[row] for row in model.support]
+    runs.write_run(config.output, runs.Run(model.model, meta, support), results, predictions, more)
     return ScoresSummary(results)
+
+
+def _read(config: SvmTrainConfig) -> tuple[LabelledCodes, list[str]]:
+    """The codes to begin with, and the names of the sets to try; of several files there is one set each."""
+    first, *others = config.codes
+    if not others:
+        names = sets_to_try(first, config.set)
+        return read_labelled(first, names[0], config.manifest), names
+    sets = sets_of_each(config.codes, config.set)
+    data = read_labelled(first, sets[0], config.manifest)
+    return beside(data, others, sets[1:], exactly=config.manifest is None), [" + ".join(sets)]
+
+
+def _sources(data: LabelledCodes, chosen: str) -> list[dict[str, Any]]:
+    """Per codes file: its set, number of dimensions, and provenance."""
+    named = [{"set": source["set"], "provenance": source["provenance"]} for source in data.sources]
+    if len(named) == 1:  # the last set that was read need not be the chosen one
+        named[0]["set"] = chosen
+    return [{**source, "dimension": X.shape[1]} for source, X in zip(named, data.arrays, strict=True)]
 
 
 def _task(data: LabelledCodes, config: SvmTrainConfig) -> tuple[str, trials.Task]:
@@ -120,16 +159,31 @@ def predict(config: SvmPredictConfig) -> Summary:
     """Score every item of a codes file made with the run's own extraction and encoding."""
     runs.check_table(config.output)
     run = runs.read_run(config.run)
-    with open_codes(config.codes) as stored:
-        check_same_codes(run.meta["provenance"], stored.provenance, config.codes)
-        ids, labels = list(stored.ids), run.joined(stored.labels)
-        result = run.scores(stored.codes(run.meta["set"]))
+    ids, labels, codes = read_for(run, config.codes)
+    result = run.scores(codes)
     trained = set(run.meta["train_ids"]) & set(ids)
     if trained:
         log.warning("%d of %d items were in the training part; figures on them say nothing.", len(trained), len(ids))
     parts = ["train" if item_id in trained else "" for item_id in ids]
-    runs.write_predictions(config.output, ids, parts, labels, result, run.classes)
+    runs.write_predictions(config.output, ids, parts, labels, result, run.classes, run.probabilities(result))
     return Summary({"output": str(config.output), "items": len(ids)})
+
+
+def read_for(run: runs.Run, paths: Sequence[Path]) -> tuple[list[str], list[tuple[str, ...]], list[Any]]:
+    """Ids, labels, and the codes ``[N, D]`` of every file; UsageError unless they are made as those of the run."""
+    if len(paths) != len(run.sources):
+        raise UsageError(
+            f"The run was trained on {counted(len(run.sources), 'codes file')}, {len(paths)} came. Give as many, in "
+            f"the same order (sets {', '.join(source['set'] for source in run.sources)})."
+        )
+    with open_codes(paths[0]) as stored:
+        check_same_codes(run.sources[0]["provenance"], stored.provenance, paths[0])
+        data = read_codes(stored, run.sources[0]["set"])
+    for path, source in zip(paths[1:], run.sources[1:], strict=True):
+        with open_codes(path) as stored:
+            check_same_codes(source["provenance"], stored.provenance, path)
+    data = beside(data, paths[1:], [source["set"] for source in run.sources[1:]], exactly=True)
+    return data.ids, run.joined(data.labels), data.arrays
 
 
 def check_same_codes(trained: dict[str, Any], given: dict[str, Any], path: Any) -> None:

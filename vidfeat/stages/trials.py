@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from vidfeat.classify.crossval import C_GRID, CrossValidation, choose_C
-from vidfeat.classify.labels import indicator
-from vidfeat.classify.svm import LibSVC
+from vidfeat.classify.bases import Bases
+from vidfeat.classify.crossval import CrossValidation
+from vidfeat.classify.kernel_model import KernelModel
 from vidfeat.errors import UsageError
-from vidfeat.kernels import linear_gram
 from vidfeat.progress import Progress
 from vidfeat.stages import scores
 from vidfeat.stages.config.svm import SvmTrainConfig
+from vidfeat.stages.fitting import Fitted, bases_of, device_of, fit, solver_of
 from vidfeat.stages.labelled import LabelledCodes, training_classes
 from vidfeat.stages.sets import rank_pooling_C
 
@@ -47,46 +47,36 @@ class Trial:
     """What one set of codes gave."""
 
     set: str
-    model: LibSVC  # trained on the whole training part
-    validation: CrossValidation | None  # on the training part; None if there was nothing to choose
+    model: Fitted  # trained on the whole training part
+    solver: str  # libsvm or liblinear
     test_scores: np.ndarray  # [test items, classes]
+    test_probabilities: np.ndarray | None  # the same, with --probabilities
     fold_scores: tuple[float, ...]  # leaving one group out of several sets: the score inside each fold, else empty
     order_error_mean: float | None
+
+    @property
+    def validation(self) -> CrossValidation | None:
+        """On the training part; None if there was nothing to choose."""
+        return self.model.validation
 
 
 def try_set(name: str, data: LabelledCodes, task: Task, config: SvmTrainConfig, one_of_several: bool) -> Trial:
     """Train on the set whose codes ``data`` has, and score the test items; the Gram matrix is computed once."""
     train_part, test_part = task.parts(data)
-    gram = linear_gram(train_part.codes)
+    solver = solver_of(config, len(train_part.ids))
+    bases = bases_of(train_part, config, solver)
     fold_scores: tuple[float, ...] = ()
     if task.leave_one_group_out:
-        test_scores, fold_scores = _leave_one_group_out(data, gram, task.classes, config, one_of_several)
-    model, validation = fit(train_part, task.classes, gram, config, one_of_several)
+        test_scores, probabilities, fold_scores = _leave_one_group_out(
+            data, bases, task.classes, config, one_of_several
+        )
+    model = fit(train_part, task.classes, bases, config, one_of_several, show_progress=not task.leave_one_group_out)
     if not task.leave_one_group_out:
-        test_scores = _linear_scores(model, test_part.codes)
+        test_scores = model.model.scores(test_part.arrays, device_of(config.device, len(test_part.ids)))
+        probabilities = model.calibration.probabilities(test_scores) if model.calibration else None
     if one_of_several:
-        log.info("Set %s: %s %.4f by cross-validation.", name, validation.measure, validation.score)
-    return Trial(name, model, validation, test_scores, fold_scores, _mean_order_error(data))
-
-
-def fit(
-    part: LabelledCodes, classes: list[str], gram: np.ndarray, config: SvmTrainConfig, one_of_several: bool
-) -> tuple[LibSVC, CrossValidation | None]:
-    """Choose C on this part alone, if it is to be chosen, and train. One of several sets is scored at a fixed C too."""
-    y = targets(part, classes)
-    chosen = None
-    if config.C == "auto" or one_of_several:
-        grid = C_GRID if config.C == "auto" else (float(config.C),)
-        chosen = choose_C(gram, y, part.groups, grid, n_folds=config.folds)
-        log.debug("C = %g by cross-validation: %s", chosen.C, dict(zip(chosen.grid, chosen.scores, strict=True)))
-    model = LibSVC(C=chosen.C if chosen else float(config.C))
-    return model.fit(part.codes, y, gram=gram), chosen
-
-
-def targets(part: LabelledCodes, classes: list[str]) -> np.ndarray:
-    """Class numbers ``[n]`` if every item has one label, else the indicator matrix ``[n, classes]``."""
-    matrix = indicator(part.labels, classes)
-    return matrix.argmax(axis=1) if (matrix.sum(axis=1) == 1).all() else matrix.astype(int)
+        log.info("Set %s: %s %.4f by cross-validation.", name, model.validation.measure, model.validation.score)
+    return Trial(name, model, solver, test_scores, probabilities, fold_scores, _mean_order_error(data))
 
 
 def best(validation_scores: Sequence[float]) -> int:
@@ -108,16 +98,31 @@ def choose(trials: list[Trial], groups: Sequence[str]) -> tuple[Trial, np.ndarra
     return chosen, test_scores, [trials[pick].set for pick in picks]
 
 
+def probabilities(
+    trials: list[Trial], chosen: Trial, groups: Sequence[str], sets_of_folds: list[str]
+) -> np.ndarray | None:
+    """Those that belong to the test scores of :func:`choose`; None without ``--probabilities``."""
+    if not sets_of_folds or chosen.test_probabilities is None:
+        return chosen.test_probabilities
+    of_set = {trial.set: trial.test_probabilities for trial in trials}
+    _, fold_of = np.unique(groups, return_inverse=True)
+    return np.array([of_set[sets_of_folds[fold]][row] for row, fold in enumerate(fold_of)])
+
+
 def validation_facts(trials: list[Trial], chosen: Trial, sets_of_folds: list[str]) -> dict[str, Any] | None:
     """The entry ``cross_validation`` of model.json and results.json; None if nothing was chosen.
 
-    grid, scores: of the chosen set. With several sets also ``sets`` (set -> its best C and score), and leaving one
+    grid, scores: of the chosen set, and if several were tried, gammas (multiples of 1 / mean distance), gamma, and
+    scores_by_gamma [gammas][grid]. With several sets also ``sets`` (set -> its best C and score), and leaving one
     group out ``chosen_in_folds`` (set -> groups that were predicted with it).
     """
     if chosen.validation is None:
         return None
     found = chosen.validation
     facts = {"grid": list(found.grid), "scores": list(found.scores), "measure": found.measure, "folds": found.n_folds}
+    if len(found.gammas) > 1:
+        facts |= {"gamma": found.gamma, "gammas": list(found.gammas)}
+        facts["scores_by_gamma"] = [list(of_gamma) for of_gamma in found.scores_by_gamma]
     if len(trials) > 1:
         facts["sets"] = {t.set: {"C": t.validation.C, "score": t.validation.score} for t in trials}
     if sets_of_folds:
@@ -153,9 +158,10 @@ def sensitivity(trials: list[Trial], chosen: Trial, split: str, test: LabelledCo
 
 
 def _leave_one_group_out(
-    data: LabelledCodes, gram: np.ndarray, classes: list[str], config: SvmTrainConfig, one_of_several: bool
-) -> tuple[np.ndarray, tuple[float, ...]]:
-    """Scores of every item by a model that never saw its group; a class that a fold lacks scores −inf in it.
+    data: LabelledCodes, bases: Bases | None, classes: list[str], config: SvmTrainConfig, one_of_several: bool
+) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
+    """Scores, and probabilities if they are asked for, of every item by a model that never saw its group; a class that
+    a fold lacks scores −inf in it.
 
     With several sets also the score of the cross-validation inside every fold, by sorted group.
     """
@@ -166,6 +172,7 @@ def _leave_one_group_out(
             "Give --manifest with a group column."
         )
     result = np.full((len(data.ids), len(classes)), -np.inf)
+    calibrated = np.zeros(result.shape) if config.probabilities else None
     validations = []
     with Progress(len(groups), unit="groups") as progress:
         for group in groups:
@@ -173,17 +180,21 @@ def _leave_one_group_out(
             train_rows, test_rows = np.flatnonzero(~is_test), np.flatnonzero(is_test)
             part = data.take(train_rows)
             known = training_classes(part)
-            model, validation = fit(part, known, gram[np.ix_(train_rows, train_rows)], config, one_of_several)
-            columns = [classes.index(name) for name in known]
-            result[np.ix_(test_rows, columns)] = _linear_scores(model, data.codes[test_rows])
-            validations.append(validation)
+            model = fit(part, known, None if bases is None else bases.part(train_rows), config, one_of_several)
+            place = np.ix_(test_rows, [classes.index(name) for name in known])
+            found = _held_out_scores(model, data, bases, train_rows, test_rows)
+            result[place] = found
+            if calibrated is not None:
+                calibrated[place] = model.calibration.probabilities(found)
+            validations.append(model.validation)
             progress.item_done("done")
-    return result, tuple(found.score for found in validations) if one_of_several else ()
+    return result, calibrated, tuple(found.score for found in validations) if one_of_several else ()
 
 
-def _linear_scores(model: LibSVC, codes: np.ndarray) -> np.ndarray:
-    weights, biases = model.linear_model()
-    return codes.astype(np.float64) @ weights.T + biases
+def _held_out_scores(model: Fitted, data: LabelledCodes, bases: Bases | None, train_rows, test_rows) -> np.ndarray:
+    if isinstance(model.model, KernelModel):  # the kernel between all items is there already
+        return model.model.scores_of_kernel(bases.cross(test_rows, train_rows[model.support], model.model.blend))
+    return model.model.scores(data.take(test_rows).arrays)
 
 
 def _mean_order_error(data: LabelledCodes) -> float | None:

@@ -22,6 +22,8 @@ _HOMES = {
     "summary": "describing",
     "import_features": "importing",
     "export_features": "exporting",
+    "export_libsvm": "libsvm_text",
+    "import_libsvm": "libsvm_text",
     "settings_differences": "settings",
     "write_bytes": "run",
     "write_json": "run",

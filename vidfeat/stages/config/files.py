@@ -51,10 +51,12 @@ class MergeConfig:
 class ImportConfig:
     """Turn features made by other tools into a features file."""
 
-    sources: list[Path] = argument("Folders of .npy files [T,D], or HDF5 files.", metavar="SOURCE...")
-    output: Path = required_option("Features file to write.", short="-o")
-    kind: Literal["npy", "activitynet", "hloc"] = option(
-        "npy", "npy: ID.npy [T,D]; activitynet: /ID/c3d_features or /ID; hloc: /path/to/image.jpg/global_descriptor."
+    sources: list[Path] = argument("Folders of .npy files [T,D], HDF5 files, or LIBSVM text.", metavar="SOURCE...")
+    output: Path = required_option("Features file to write; with libsvm a codes file.", short="-o")
+    kind: Literal["npy", "activitynet", "hloc", "libsvm"] = option(
+        "npy",
+        "npy: ID.npy [T,D]; activitynet: /ID/c3d_features or /ID; hloc: /path/to/image.jpg/global_descriptor; libsvm: "
+        "codes, a line each, with ids and labels from SOURCE.items.csv if that is there.",
     )
     feature: str = option("feature", "Name for arrays that have none of their own (npy, bare /ID).")
     fps: float | None = option(None, "Rows per second: row k is at k/FPS seconds. By default row k is at k seconds.")
@@ -62,22 +64,31 @@ class ImportConfig:
 
     def __post_init__(self) -> None:
         check_positive(self, "fps")
+        if self.kind == "libsvm" and (self.fps is not None or self.feature != "feature"):
+            raise UsageError("--fps and --feature have no effect with --kind libsvm, whose lines are codes.")
+        if self.kind == "libsvm" and len(self.sources) != 1:
+            raise UsageError(f"--kind libsvm takes one file; {len(self.sources)} came.")
 
 
 @dataclass(frozen=True)
 class ExportConfig:
     """Write features of every item for other tools."""
 
-    features: Path = argument("Features file.", metavar="FEATS")
-    output: Path = required_option("Folder (npy, jpg, flo) or file (csv, hdf5, hdf5-bare) to write.", short="-o")
-    form: Literal["npy", "csv", "hdf5", "hdf5-bare", "jpg", "flo"] = option(
+    features: Path = argument("Features file; with libsvm a codes file.", metavar="FEATS")
+    output: Path = required_option(
+        "Folder (npy, jpg, flo) or file (csv, hdf5, hdf5-bare, libsvm) to write.", short="-o"
+    )
+    form: Literal["npy", "csv", "hdf5", "hdf5-bare", "jpg", "flo", "libsvm"] = option(
         "npy",
         "npy: OUTPUT/FEATURE/ID.npy; csv: one table with id, time, frame and the vector; hdf5: /ID/FEATURE; "
         "hdf5-bare: /ID is the [T,…] array itself. Of flow also jpg: OUTPUT/ID/flow_x_00000.jpg and flow_y_00000.jpg, "
-        "and flo: OUTPUT/ID/flow_00000.flo (pixels); both with OUTPUT/ID/flow.json, the times of the fields.",
+        "and flo: OUTPUT/ID/flow_00000.flo (pixels); both with OUTPUT/ID/flow.json, the times of the fields. Of codes "
+        "libsvm: '<class> <dimension>:<value> …', dimensions from 1, with OUTPUT.items.csv, ids, labels and splits.",
     )
     feature: str | None = option(
-        None, "Which features, comma-separated. By default all; csv and hdf5-bare take one, jpg and flo only flow."
+        None,
+        "Which features, comma-separated. By default all; csv and hdf5-bare take one, jpg and flo only flow, libsvm "
+        "the name of a set.",
     )
     start_index: int = option(0, "Number of the first field in the names of jpg and flo; some tools count from 1.")
     bound: float | None = option(

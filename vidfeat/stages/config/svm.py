@@ -3,16 +3,25 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from vidfeat.errors import UsageError
 from vidfeat.stages.config.options import argument, check_positive, option, required_option
+
+# Training items beyond which a linear SVM does without a Gram matrix, and from which it is kept in float32.
+LIBLINEAR_FROM = 20_000
+FLOAT32_FROM = 10_000
+# Items from which a GPU is worth the seconds that torch takes to start.
+GPU_FROM = 4000
 
 
 @dataclass(frozen=True)
 class SvmTrainConfig:
     """How a classifier is trained on codes, and on which items it is tested."""
 
-    codes: Path = argument("Codes file of 'vidfeat encode'.", metavar="CODES")
+    codes: list[Path] = argument(
+        "Codes files of 'vidfeat encode'; of several with the same items the kernels are added.", metavar="CODES..."
+    )
     output: Path = required_option("Folder for the model, predictions.csv and results.json.", short="-o")
     split: str | None = option(None, "Column that says train or test. May be left out if there is only one.")
     leave_one_group_out: bool = option(
@@ -21,7 +30,24 @@ class SvmTrainConfig:
     set: str = option(
         "auto",
         "Set of codes inside the file, e.g. C=0.1 of rank pooling. auto = the only one; of several, the best in the "
-        "cross-validation that also chooses the SVM's C; equally good: the one with the smallest value of C.",
+        "cross-validation that also chooses the SVM's C; equally good: the one with the smallest value of C. With "
+        "several CODES, one name for all or one for each, comma-separated.",
+    )
+    kernel: Literal["linear", "rbf", "chi2", "chi2-additive", "hellinger", "intersection"] = option(
+        "linear",
+        "linear; rbf: exp(-γ|x-y|²); chi2 (exponential): exp(-γ Σ(x-y)²/(x+y)); chi2-additive: Σ 2xy/(x+y); "
+        "hellinger: Σ √(xy); intersection: Σ min(x,y). All but the first two need codes ≥ 0.",
+    )
+    gamma: str = option(
+        "mean",
+        "γ of rbf and chi2: mean = 1 / mean distance of the training items; auto = 1/4 … 4 times that, chosen together "
+        "with C by the cross-validation; or a number.",
+    )
+    multiclass: Literal["ovr", "ovo"] = option(
+        "ovr", "ovr: every class against the rest; ovo: every pair of classes, as LIBSVM does it."
+    )
+    class_weights: Literal["none", "balanced"] = option(
+        "none", "balanced: errors weigh more on the side with fewer items, so that both sides weigh the same."
     )
     C: str = option(
         "auto",
@@ -29,6 +55,21 @@ class SvmTrainConfig:
         "smallest of equally good ones.",
     )
     folds: int = option(5, "Folds of that cross-validation.")
+    probabilities: bool = option(
+        False, "Also write a probability per class: Platt's sigmoids, fitted to scores of held-out groups."
+    )
+    solver: Literal["auto", "libsvm", "liblinear"] = option(
+        "auto",
+        "libsvm: exact, one Gram matrix of all training items; liblinear: linear only, no Gram matrix; auto = "
+        f"liblinear for linear SVMs (ovr) of more than {LIBLINEAR_FROM} training items, else libsvm.",
+    )
+    gram_precision: Literal["auto", "float64", "float32"] = option(
+        "auto", f"Type that the Gram matrix is kept in; auto = float32 from {FLOAT32_FROM} items, else float64."
+    )
+    device: str = option(
+        "auto",
+        f"Where the Gram matrix is computed: cpu, cuda:0, …; auto = a GPU if there is one, from {GPU_FROM} items.",
+    )
     merge_labels: str | None = option(
         None, "Join classes before training, e.g. down=sitdown,falling. Several joined by ';'.", metavar="NEW=A,B"
     )
@@ -39,15 +80,23 @@ class SvmTrainConfig:
 
     def __post_init__(self) -> None:
         check_positive(self, "folds")
-        if self.C != "auto":
-            try:
-                valid = 0 < float(self.C) < math.inf
-            except ValueError:
-                valid = False
-            if not valid:
-                raise UsageError(f"--C is {self.C!r}; it must be a number above 0, or auto.")
+        _as_list(self, "codes")
+        _check_number_or(self.C, "--C", ("auto",))
+        _check_number_or(self.gamma, "--gamma", ("mean", "auto"))
+        if self.gamma != "mean" and self.kernel not in ("rbf", "chi2"):
+            raise UsageError(f"--gamma {self.gamma} has no effect with --kernel {self.kernel}, only with rbf and chi2.")
         if self.split is not None and self.leave_one_group_out:
             raise UsageError("--split and --leave-one-group-out contradict each other; give one of them.")
+        if self.probabilities and self.multiclass == "ovo":
+            raise UsageError(
+                "--probabilities calibrates the decision values of one-vs-rest machines; it does not go with "
+                "--multiclass ovo. Leave one of them away."
+            )
+        if self.solver == "liblinear" and (self.kernel != "linear" or self.multiclass != "ovr"):
+            raise UsageError(
+                f"--solver liblinear knows linear one-vs-rest machines only, not --kernel {self.kernel} --multiclass "
+                f"{self.multiclass}. Use --solver libsvm."
+            )
 
 
 @dataclass(frozen=True)
@@ -55,8 +104,14 @@ class SvmPredictConfig:
     """Scores of a trained model on other codes."""
 
     run: Path = argument("Folder of 'vidfeat svm train'.", metavar="RUN")
-    codes: Path = argument("Codes file made with the same extraction and encoding.", metavar="CODES")
+    codes: list[Path] = argument(
+        "Codes files made with the same extraction and encoding; as many as were trained on, in that order.",
+        metavar="CODES...",
+    )
     output: Path = required_option("CSV to write: id, label, predicted class and a score per class.", short="-o")
+
+    def __post_init__(self) -> None:
+        _as_list(self, "codes")
 
 
 @dataclass(frozen=True)
@@ -70,3 +125,21 @@ class SvmEvalConfig:
     def __post_init__(self) -> None:
         if self.bootstrap < 0:
             raise UsageError(f"--bootstrap is {self.bootstrap}; it must be 0 or more.")
+
+
+def _as_list(config: object, name: str) -> None:
+    """A single path, as Python callers may give it, becomes a list of one."""
+    value = getattr(config, name)
+    if isinstance(value, (str, Path)):
+        object.__setattr__(config, name, [Path(value)])
+
+
+def _check_number_or(text: str, flag: str, words: tuple[str, ...]) -> None:
+    if text in words:
+        return
+    try:
+        valid = 0 < float(text) < math.inf
+    except ValueError:
+        valid = False
+    if not valid:
+        raise UsageError(f"{flag} is {text!r}; it must be a number above 0, or {' or '.join(words)}.")
