@@ -1,0 +1,195 @@
+"""``vidfeat mkl train|predict|eval``: multiple-kernel learning over the nodes of temporal pyramids."""
+
+import hashlib
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from vidfeat.classify.labels import class_names
+from vidfeat.classify.splits import check_disjoint
+from vidfeat.errors import UsageError
+from vidfeat.progress import Progress
+from vidfeat.stages import mkl_runs, runs, scores, svm
+from vidfeat.stages.config.mkl import MklEvalConfig, MklPredictConfig, MklTrainConfig
+from vidfeat.stages.config.options import as_json
+from vidfeat.stages.labelled import (
+    LabelledCodes,
+    choose_split,
+    labelled_only,
+    merge_labels,
+    split_rows,
+    training_classes,
+)
+from vidfeat.stages.mkl_fits import COLUMNS, Cell, Fitted, fit, held_out_scores
+from vidfeat.stages.mkl_streams import Stream, read_streams
+from vidfeat.stages.relabel import join_labels
+from vidfeat.stages.summary import Summary
+from vidfeat.store import open_codes
+
+log = logging.getLogger("vidfeat")
+
+
+@dataclass(frozen=True)
+class Task:
+    """Who trains and who is tested; leaving one group out, all items do both."""
+
+    split: str
+    train_rows: list[int]
+    test_rows: list[int]
+    classes: list[str]
+    leave_one_group_out: bool
+
+
+def train(config: MklTrainConfig) -> svm.ScoresSummary:
+    """Learn the weights on the training part (or leaving one group out), predict the test part, and write RUN."""
+    runs.check_free(config.output, config.overwrite)
+    items, streams = read_streams(config.codes, config.set, config.manifest, config.levels)
+    items, renamed = merge_labels(items, config.merge_labels)
+    task = _task(items, config)
+    cell = Cell(config.method, config.combination, None)
+    levels = _levels(streams) if config.by_level else []
+    groups = sorted(set(items.groups)) if task.leave_one_group_out else [""]
+    with Progress((1 + len(levels) * len(COLUMNS)) * len(groups), unit="fits") as progress:
+        test_scores, fitted = _tested(items, streams, task, config, cell, progress)
+        by_level = [_level_row(level, items, streams, task, config, progress) for level in levels]
+    if fitted is None:
+        fitted = fit(items, streams, task.train_rows, config, cell)
+    train_part, test_part = items.take(task.train_rows), items.take(task.test_rows)
+    meta = _meta(fitted, train_part, test_part, task, streams, config, renamed)
+    results = {
+        "split": task.split,
+        "n_train": len(train_part.ids),
+        "n_test": len(test_part.ids),
+        **scores.figures(test_part.labels, test_scores, task.classes),
+        **{name: meta[name] for name in ("set", "C", "cross_validation", "weights")},
+        **({"by_level": by_level} if by_level else {}),
+        "config": as_json(config),
+        "train_ids_sha256": meta["train_ids_sha256"],
+    }
+    predictions = (test_part.ids, ["test"] * len(test_part.ids), test_part.labels, test_scores, task.classes)
+    mkl_runs.write_run(config.output, fitted.model, streams, task.train_rows, meta, results, predictions)
+    return svm.ScoresSummary(results)
+
+
+def predict(config: MklPredictConfig) -> Summary:
+    """Score every item of codes made with the run's own extraction and encoding."""
+    runs.check_table(config.output)
+    run = mkl_runs.read_run(config.run)
+    wanted = run.meta["streams"]
+    if len(config.codes) != len(wanted):
+        raise UsageError(
+            f"{len(config.codes)} codes files came; the run was trained on {len(wanted)} "
+            f"({', '.join(stream['name'] for stream in wanted)}): give one of each stream, in this order."
+        )
+    codes, ids, labels = [], None, []
+    for path, stream in zip(config.codes, wanted, strict=True):
+        with open_codes(path) as stored:
+            svm.check_same_codes(stream["provenance"], stored.provenance, path)
+            codes.append(stored.codes(stream["set"]))
+            if ids is None:
+                ids, labels = list(stored.ids), stored.labels
+            elif ids != list(stored.ids):
+                raise UsageError(f"{config.codes[0]} and {path} do not hold the same items: encode the same videos.")
+    trained = set(run.meta["train_ids"]) & set(ids)
+    if trained:
+        log.warning("%d of %d items were in the training part; figures on them say nothing.", len(trained), len(ids))
+    parts = ["train" if item_id in trained else "" for item_id in ids]
+    joined = [join_labels(own, run.meta["merge_labels"]) for own in labels]
+    runs.write_predictions(config.output, ids, parts, joined, run.scores(codes), run.meta["classes"])
+    return Summary({"output": str(config.output), "items": len(ids)})
+
+
+def evaluate(config: MklEvalConfig) -> svm.ScoresSummary | Summary:
+    """Figures of one run, or of several side by side, with intervals."""
+    return svm.evaluate(config)
+
+
+def _task(items: LabelledCodes, config: MklTrainConfig) -> Task:
+    if config.leave_one_group_out:
+        if len(set(items.groups)) < 2:
+            raise UsageError(
+                f"--leave-one-group-out needs two groups or more; all {len(items.ids)} items are in "
+                f"{items.groups[0]!r}. Give --manifest with a group column."
+            )
+        rows = list(range(len(items.ids)))
+        return Task(svm.LEAVE_ONE_GROUP_OUT, rows, rows, training_classes(items), True)
+    split = choose_split(items, config.split)
+    train_rows, test_rows = split_rows(items, split)
+    train_part, test_part = items.take(train_rows), items.take(test_rows)
+    check_disjoint(train_part.ids, test_part.ids, train_part.groups, test_part.groups)
+    classes, test_rows = training_classes(train_part), labelled_only(items, test_rows)
+    unseen = sorted(set(class_names(items.take(test_rows).labels)) - set(classes))
+    if unseen:
+        log.warning("Test labels that no training item has count as errors: %s.", ", ".join(unseen))
+    return Task(split, train_rows, test_rows, classes, False)
+
+
+def _tested(
+    items: LabelledCodes, streams: list[Stream], task: Task, config: MklTrainConfig, cell: Cell, progress: Progress
+) -> tuple[np.ndarray, Fitted | None]:
+    """Scores of the test items ``[test items, classes]``, and the model of a split."""
+    if task.leave_one_group_out:
+        return held_out_scores(items, streams, task.classes, config, cell, progress), None
+    fitted = fit(items, streams, task.train_rows, config, cell)
+    progress.item_done("done")
+    return fitted.scores(streams, task.test_rows), fitted
+
+
+def _levels(streams: list[Stream]) -> list[int]:
+    most = min(len(mkl_runs.by_levels(np.zeros(len(stream.blocks)))) for stream in streams)
+    return list(range(1, most + 1))
+
+
+def _level_row(
+    level: int, items: LabelledCodes, streams: list[Stream], task: Task, config: MklTrainConfig, progress: Progress
+) -> dict[str, Any]:
+    """Accuracies of pyramids of that many levels, by combination and method."""
+    row: dict[str, Any] = {"levels": level, "nodes": 2**level - 1}
+    labels = items.take(task.test_rows).labels
+    for combination, method in COLUMNS:
+        found, _ = _tested(items, streams, task, config, Cell(method, combination, level), progress)
+        figures = scores.figures(labels, found, task.classes)
+        row[f"{combination} {method}"] = {name: figures[name] for name in ("accuracy", "mean_per_class_accuracy")}
+    return row
+
+
+def _meta(
+    fitted: Fitted,
+    train_part: LabelledCodes,
+    test_part: LabelledCodes,
+    task: Task,
+    streams: list[Stream],
+    config: MklTrainConfig,
+    renamed: dict[str, str],
+) -> dict[str, Any]:
+    model = fitted.model
+    return {
+        "format": mkl_runs.FORMAT,
+        "version": mkl_runs.VERSION,
+        "classes": task.classes,
+        "kernel": model.kernel,
+        "gamma": model.gamma_,
+        "scales": model.scales_.tolist(),
+        "centre": model.centre,
+        "C": model.C,
+        "cross_validation": fitted.validation,
+        "weights": fitted.facts(),
+        "set": "+".join(dict.fromkeys(stream.set for stream in streams)),
+        "streams": [
+            {
+                "name": stream.name,
+                "set": stream.set,
+                "dimension": stream.dimension,
+                "blocks": [list(block) for block in stream.blocks],
+                "provenance": stream.provenance,
+            }
+            for stream in streams
+        ],
+        "split": task.split,
+        "train_ids": train_part.ids,
+        "train_ids_sha256": hashlib.sha256("\n".join(train_part.ids).encode()).hexdigest(),
+        "test_groups": test_part.groups,
+        "merge_labels": renamed,
+    }
