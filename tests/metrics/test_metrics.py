@@ -105,3 +105,15 @@ def test_group_bootstrap():
 def test_refused_input_is_named(call, words):
     with pytest.raises(UsageError, match=words):
         call()
+
+
+def test_per_class_against_scikit_learn():
+    true, predicted = RANDOM.integers(4, size=60), RANDOM.integers(5, size=60)
+    found = metrics.per_class(true, predicted, 6)
+    precision, recall, f1, _ = sk.precision_recall_fscore_support(
+        true, predicted, labels=range(6), zero_division=np.nan
+    )  # fmt: skip
+    np.testing.assert_allclose(found[0], recall)
+    np.testing.assert_allclose(found[1], precision)
+    np.testing.assert_allclose(found[2], f1)
+    assert np.isnan(found[0][4:]).all() and np.isnan(found[1][5])

@@ -9,12 +9,14 @@ Kernels").
 """
 
 import ctypes
+import functools
 import math
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from libsvm import svm as lib
+from threadpoolctl import ThreadpoolController
 
 from vidfeat.errors import UsageError
 from vidfeat.kernels import Centring
@@ -90,7 +92,10 @@ class KernelProblem:
         refused = lib.libsvm.svm_check_parameter(problem, parameter)
         if refused:
             raise UsageError(f"LIBSVM refuses C={C}, tol={tol}: {refused.decode()}.")
-        model = lib.libsvm.svm_train(problem, parameter)
+        # LIBSVM may be compiled with OpenMP, which shares out every single row of the kernel: on a busy machine its
+        # threads wait for one another a thousand times longer than a row takes. Machines are what runs in parallel.
+        with thread_controller().limit(limits=1, user_api="openmp"):  # holds for the calling thread alone
+            model = lib.libsvm.svm_train(problem, parameter)
         try:
             return self._read(model.contents, rows)
         finally:
@@ -116,6 +121,12 @@ class KernelProblem:
         support = np.ctypeslib.as_array(model.sv_indices, (model.l,)) - 1
         alpha[support if rows is None else rows[support]] = sign * np.ctypeslib.as_array(model.sv_coef[0], (model.l,))
         return alpha, sign * model.rho[0]
+
+
+@functools.cache
+def thread_controller() -> ThreadpoolController:
+    """What limits the threads of the libraries in this process; to find them takes a while."""
+    return ThreadpoolController()
 
 
 def in_threads(task: Callable, arguments: Iterable, threads: ThreadPoolExecutor | None) -> list:

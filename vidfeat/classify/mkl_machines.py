@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
-from threadpoolctl import ThreadpoolController
 
-from vidfeat.classify.libsvm import KernelProblem, in_threads
+from vidfeat.classify.libsvm import KernelProblem, in_threads, thread_controller
 from vidfeat.classify.mkl_spaces import Streams
 
 _LEAST_TOL, _FIRST_TOL = 1e-7, 1e-3  # below, the float32 of its kernel cache lets LIBSVM turn in circles
@@ -65,7 +64,7 @@ class Machines:
         K -= (means - means.mean())[:, None]
         problem = KernelProblem(K)
         while True:
-            train = functools.partial(_train, problem, self.C, self._tol)
+            train = functools.partial(problem.train, C=self.C, tol=self._tol)
             trained = self._each(lambda machine, train=train: train(self.positive[:, machine]))
             self.solved += len(trained)
             A, rho = np.array([a for a, _ in trained]), np.array([r for _, r in trained])
@@ -86,7 +85,7 @@ class Machines:
         machines = range(len(self._y))
         if len(machines) == 1:
             return [task(0)]
-        with _thread_limits().limit(limits=1, user_api="blas"):
+        with thread_controller().limit(limits=1, user_api="blas"):
             return in_threads(task, machines, self._threads)
 
     def _judged(self, K: np.ndarray, A: np.ndarray, rho: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
@@ -146,21 +145,6 @@ class Machines:
         solved = _solved(point.K, free, np.column_stack([V, np.ones(len(free))]))
         SV, s1 = solved[:, :-1], solved[:, -1]
         return V.T @ SV - np.outer(SV.sum(axis=0), SV.sum(axis=0)) / s1.sum()
-
-
-def _train(problem: KernelProblem, C: float, tol: float, side: np.ndarray) -> tuple[np.ndarray, float]:
-    """Train one machine on one thread.
-
-    LIBSVM may be compiled with OpenMP, which shares out every single row of the kernel: on a busy machine its threads
-    wait for one another a thousand times longer than a row takes. The machines are what runs in parallel here.
-    """
-    with _thread_limits().limit(limits=1, user_api="openmp"):  # holds for the calling thread alone
-        return problem.train(side, C, tol)
-
-
-@functools.cache
-def _thread_limits() -> ThreadpoolController:
-    return ThreadpoolController()
 
 
 def _solved(K: np.ndarray, free: np.ndarray, right: np.ndarray) -> np.ndarray:

@@ -47,3 +47,19 @@ def hit_at_k(true, scores, k: int) -> float:
         raise UsageError(f"Hit@{k} of an array of shape {true.shape}: needs k ≥ 1 and matrices [items, classes].")
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
     return float(np.take_along_axis(true, best, axis=1).any(axis=1).mean())
+
+
+def per_class(true, predicted, n_classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Recall (the accuracy of a class), precision and F1 of every class, each ``[n_classes]``.
+
+    Recall: share of the items of the class that were predicted right; NaN for a class without items. Precision: share
+    of right ones among the items predicted as the class; NaN where none was. F1 = 2 · right / (items + predictions),
+    NaN only for a class with neither.
+
+    Args:
+        true, predicted: class indices ``[n]`` in 0…n_classes − 1.
+    """
+    counts = confusion(true, predicted, n_classes)
+    right, items, predictions = np.diag(counts), counts.sum(axis=1), counts.sum(axis=0)
+    with np.errstate(invalid="ignore"):
+        return right / items, right / predictions, 2 * right / (items + predictions)

@@ -68,6 +68,11 @@ class NewFolder:
             self._new = self._private / "new"
             self._new.mkdir()
 
+    @property
+    def folder(self) -> Path:
+        """Where files are until ``publish``, for what writes to a path."""
+        return self._new
+
     def write(self, name: str, data: bytes) -> None:
         """One file. StorageError if the disk fails."""
         with fs.writing(self.place):
