@@ -1,6 +1,8 @@
 """The extractor against torchvision's own networks, read by forward hooks."""
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -173,6 +175,22 @@ def test_images_of_another_size_give_their_own_maps(saved):
     wanted = activations(model, normalised(pixels, extractor.input_spec.mean, extractor.input_spec.std), ["layer2"])
     assert got.shape == (2, 128, 9, 13)
     assert deviation(got, wanted["layer2"]) < FUSED_FEATURES
+
+
+def test_threads_may_bring_images_of_new_sizes_at_once():
+    """As batches of ``--input-scales`` do."""
+    extractor = Extractor("squeezenet1_1", ["features.11"], weights="none", size=64)
+    sides = [32 + 16 * number for number in range(12)]
+    start = threading.Barrier(len(sides))
+
+    def shape_of(side):
+        start.wait()
+        return extractor.submit(images(1, side)).result()["features.11"].shape
+
+    with ThreadPoolExecutor(len(sides)) as threads:
+        found = list(threads.map(shape_of, sides))
+    alone = Extractor("squeezenet1_1", ["features.11"], weights="none", size=64)
+    assert found == [alone.submit(images(1, side)).result()["features.11"].shape for side in sides]
 
 
 @pytest.mark.parametrize(("pool", "reduce"), [("avg", np.mean), ("max", np.max)])

@@ -1,4 +1,4 @@
-"""The command that searches codes: retrieve."""
+"""The command that searches codes, and the one that compares searches: retrieve, report retrieval."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import typer
 
 from vidfeat.cli.command import add_command
 from vidfeat.cli.console import table
+from vidfeat.stages.config.retrieval_report import RetrievalReportConfig
 from vidfeat.stages.config.retrieve import RetrieveConfig
 from vidfeat.words import counted
 
@@ -18,12 +19,36 @@ _RETRIEVE = (
     "pictures of the contact sheet are missing.\n\n"
     "Example:  vidfeat retrieve codes.h5 --protocol labels --exclude-same-group -o FOUND"
 )
+_REPORT = (
+    "Compare searches with codes of several layers: a table, and a plot of mean average precision over the layers of "
+    "the network, with a line for each size of input, and for full and reduced codes.\n\n"
+    "recall@1 is the share of the positives that come first, hit@1 the share of queries with a positive there.\n\n"
+    "Example:  vidfeat report retrieval FOUND/* -o layers.png"
+)
 # As many queries as Oxford and Paris have are listed; of more, the ones that went worst.
 _MOST_LISTED, _WORST = 55, 10
 
 
 def register(app: typer.Typer) -> None:
     add_command(app, "retrieve", RetrieveConfig, "retrieve", render=_render, help=_RETRIEVE)
+
+
+def register_reports(report: typer.Typer) -> None:
+    add_command(
+        report, "retrieval", RetrievalReportConfig, "report_retrieval", render=_render_report, help=_REPORT,
+        group="report",
+    )  # fmt: skip
+
+
+def _render_report(facts: dict[str, Any]) -> str:
+    header = ["name", "layer", "input", "codes", "dimension", "mAP", "recall@1", "hit@1"]
+    rows = [
+        [one["name"], one["layer"], one["input"], one["method"] + (", PCA" if one["reduced"] else ""),
+         one["dimension"], one["map"], one["recall"], one["hit"]]
+        for one in facts["results"]
+    ]  # fmt: skip
+    head = f"{facts['network']}: {facts['task']}" if facts["network"] else facts["task"]
+    return f"{head}\n{table(rows, header)}\n\nThe plot is {facts['output']}."
 
 
 def _render(facts: dict[str, Any]) -> str:

@@ -154,6 +154,11 @@ class LocalEncoder(TemporalEncoder):
         self._check_fitted()
         return super()._encode(video, name)
 
+    @property
+    def input_width(self) -> int:
+        """Numbers of a local feature, as features have them, before a reduction."""
+        return len(self.offset_) if self.offset_ is not None else self._width()
+
     def _code(self, frames: Tensor) -> Tensor:
         sums = self.start()
         self.add(sums, frames)
@@ -174,9 +179,8 @@ class LocalEncoder(TemporalEncoder):
     def _blocks(self, frames: Tensor) -> Iterator[Tensor]:
         """Local features as the codebook takes them, ``[frames, P, d]`` float32 on the device, a few frames at once."""
         width = feature_width(frames.shape)
-        needed = len(self.offset_) if self.offset_ is not None else self._width()
-        if width != needed:
-            raise UsageError(f"its local features have {width} numbers, those of the codebook {needed}.")
+        if width != self.input_width:
+            raise UsageError(f"its local features have {width} numbers, those of the codebook {self.input_width}.")
         step = max(1, _BLOCK // (frames[0].numel()))
         for block in frames.split(step):
             rows = as_rows(block.to(self.device).to(torch.float32))

@@ -3,6 +3,7 @@
 import inspect
 import math
 import operator
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -60,8 +61,11 @@ class Trace:
         return type(module) if isinstance(module, _ACTIVATION_MODULES) else None
 
 
-def trace(model: nn.Module) -> Trace:
-    """Trace a network of torchvision, with the node names of ``torchvision.models.feature_extraction``."""
+def trace(model: nn.Module, kept: tuple[type[nn.Module], ...] = ()) -> Trace:
+    """Trace a network of torchvision, with the node names of ``torchvision.models.feature_extraction``.
+
+    Modules of the classes in ``kept`` stay in the graph although they do nothing at inference.
+    """
     leaves = [
         member
         for name, member in inspect.getmembers(torchvision.ops, inspect.isclass)
@@ -73,12 +77,16 @@ def trace(model: nn.Module) -> Trace:
     for node in list(graph.nodes):
         if node.op == "call_function" and node.kwargs.get("inplace"):
             node.kwargs = {**node.kwargs, "inplace": False}
-        elif node.op == "call_module" and isinstance(model.get_submodule(node.target), _IDENTITIES):
+        elif node.op == "call_module" and _is_identity(model.get_submodule(node.target), kept):
             source = node.args[0]
             node.replace_all_uses_with(source)
             names = {name: source if found is node else found for name, found in names.items()}
             graph.erase_node(node)
     return Trace(model, graph, names)
+
+
+def _is_identity(module: nn.Module, kept: tuple[type[nn.Module], ...]) -> bool:
+    return isinstance(module, _IDENTITIES) and not isinstance(module, kept)
 
 
 def needed(outputs: Iterable[fx.Node]) -> set[fx.Node]:
@@ -118,6 +126,7 @@ class ShapeRun(fx.Interpreter):
         super().__init__(network)
         self.channels = channels
         self.shapes: dict[str, tuple[int, ...]] = {}
+        self._one_at_a_time = threading.Lock()  # an interpreter has one set of values, and batches come from threads
 
     def run_node(self, n: fx.Node) -> object:
         value = super().run_node(n)
@@ -130,7 +139,7 @@ class ShapeRun(fx.Interpreter):
 
         Raises whatever torch raises if the network cannot take such an image.
         """
-        self.shapes = {}
-        with torch.no_grad():
+        with self._one_at_a_time, torch.no_grad():
+            self.shapes = {}
             self.run(torch.empty(batch, self.channels, height, width, device="meta"))
-        return self.shapes
+            return self.shapes

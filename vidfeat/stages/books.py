@@ -1,12 +1,13 @@
 """Codebooks as the estimators that learnt them."""
 
-from collections.abc import Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from vidfeat.encoders.bow import BagOfWords
 from vidfeat.encoders.fisher import FisherVector
-from vidfeat.encoders.local import LocalEncoder
+from vidfeat.encoders.local import LocalEncoder, feature_width
 from vidfeat.encoders.pca import PCAWhitening
 from vidfeat.encoders.pyramid import TemporalPyramid
 from vidfeat.encoders.vlad import VLAD
@@ -14,7 +15,10 @@ from vidfeat.errors import UsageError
 from vidfeat.precision import check_device
 from vidfeat.stages.coded_rows import coded_name
 from vidfeat.stages.config.encode import EncodeConfig
+from vidfeat.store import FeatureFile
 from vidfeat.store.codebook import Codebook, read_codebook
+
+log = logging.getLogger("vidfeat")
 
 LOCAL: dict[str, type[LocalEncoder]] = {"vlad": VLAD, "fv": FisherVector, "bow": BagOfWords}
 
@@ -57,6 +61,37 @@ def local_encoders(config: EncodeConfig) -> tuple[list[Any], list[str]]:
     if config.pyramid > 1:
         found = [TemporalPyramid(config.pyramid, pool=found[0], normalize=not config.no_normalize)]
     return found, [book.fingerprint for book in books]
+
+
+def check_books(paths: Sequence[Path], features: FeatureFile, names: Sequence[str]) -> None:
+    """UsageError before any work if a codebook cannot be for the feature of its place; a warning if it hardly is."""
+    for path, name in zip(paths, names, strict=True):
+        book = read_codebook(path)
+        check_source(path, book, name, features.settings)
+        own, width = LOCAL[book.kind](**book.parameters).with_learned(book.arrays).input_width, None
+        for item_id in features:
+            if name in features[item_id].names:
+                width = feature_width(features[item_id].shape(name))
+                break
+        if width not in (None, own):
+            raise UsageError(
+                f"{path} describes local features of {own} numbers, but those of {name} have {width}. It was learnt "
+                f"from {book.provenance.get('feature')}; train one with 'vidfeat codebook train {features.path} "
+                f"--feature {name} --kind {book.kind}'."
+            )
+        if book.provenance.get("feature") != name:
+            log.warning("%s was learnt from %s, but %s is encoded.", path, book.provenance.get("feature"), name)
+
+
+def check_source(path: Path, book: Codebook, feature: str, settings: Mapping[str, Any]) -> None:
+    """UsageError if a codebook was learnt with another network than ``settings`` of features name."""
+    learnt = book.provenance.get("features") or {}
+    for name in ("backbone", "flow-weights" if feature.startswith("flow.") else "weights"):
+        if learnt.get(name) and settings.get(name) and learnt[name] != settings[name]:
+            raise UsageError(
+                f"{path} was learnt from {book.provenance.get('feature')} with {name} {learnt[name]}, but these "
+                f"features are of {name} {settings[name]}. Train a codebook on features of the same network."
+            )
 
 
 def read_reduction(path: Path) -> tuple[PCAWhitening, str]:

@@ -122,10 +122,30 @@ def _train_pca(config: CodebookTrainConfig) -> Codebook:
         ids, split = training_ids(annotations, config)
         row_of = {item_id: row for row, item_id in enumerate(codes.ids)}
         reduction = PCAWhitening(config.components or 128, not config.no_whiten, config.regularization)
+        most = min(len(ids) - 1, rows.shape[1])
+        if reduction.n_components > most:
+            raise UsageError(
+                f"--components is {reduction.n_components}{'' if config.components else ' by default'}, but "
+                f"{len(ids)} items of {rows.shape[1]} numbers have at most {most} (one less than items, and no more "
+                "than numbers). Give fewer, or more items."
+            )
         reduction.fit(_Chosen(rows, np.array([row_of[item_id] for item_id in ids])))
+        _say_share(reduction, len(ids))
         provenance = {"codes": codes.provenance, "set": config.set, "split": split, "items": len(ids)}
     arrays = {name: np.asarray(getattr(reduction, f"{name}_")) for name in reduction.learned}
     return Codebook("pca", arrays, reduction.get_params(), provenance)
+
+
+def _say_share(reduction: PCAWhitening, items: int) -> None:
+    """Say where whitening spoils the codes of the very items it is learnt from: with all N − 1 components of N items,
+    these have all the same distance from each other."""
+    count = reduction.n_components
+    if reduction.whiten and 3 * count > items:
+        few = f", or give --components {items // 3} or fewer" if items >= 3 else ""
+        log.info(
+            "%d whitened components of %d items: these items come to lie almost equally far from each other. "
+            "Search other items than them%s.", count, items, few,
+        )  # fmt: skip
 
 
 class _Chosen:

@@ -53,6 +53,10 @@ def run(config: EncodeConfig) -> EncodeSummary:
         check_output(config.output, config.features)
         names = choose_features(features, config)
         encoding = Encoding(config)
+        if config.codebook:
+            from vidfeat.stages.books import check_books  # encoders take their time to import
+
+            check_books(config.codebook, features, names)
         relabel = Relabelling(config.manifest, features.ids)
         ids = relabel.ids
         provenance = {

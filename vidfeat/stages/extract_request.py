@@ -111,12 +111,13 @@ def settings_of(
         "interpolation": geometry.interpolation,
         "antialias": geometry.antialias,
         **({} if config.scale_values == (1.0,) else {"input-scales": list(config.scale_values)}),
-        **_encode_settings(config, geometry),
+        **_encode_settings(config, geometry, settings),
     }
 
 
-def _encode_settings(config: ExtractConfig, geometry: Geometry) -> dict[str, Any]:
-    """Fingerprints of the codebooks, by the datasets of their codes. UsageError for a feature that is not asked for."""
+def _encode_settings(config: ExtractConfig, geometry: Geometry, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Fingerprints of the codebooks, by the datasets of their codes. UsageError for a feature that is not asked for, or
+    of another network than ``settings`` name."""
     coded, fingerprints = coded_by(config)
     if not coded:
         return {}
@@ -128,6 +129,12 @@ def _encode_settings(config: ExtractConfig, geometry: Geometry) -> dict[str, Any
                 f"--encode: the codebook describes {feature}, which is not extracted; there are {', '.join(there)}. "
                 "Name it with --layers, and for flow. with --stream."
             )
+    from vidfeat.stages.books import check_source
+    from vidfeat.store.codebook import read_codebook
+
+    for path in config.encode:
+        book = read_codebook(path)
+        check_source(path, book, book.provenance["feature"], settings)
     return {"encode": fingerprints}
 
 

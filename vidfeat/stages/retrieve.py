@@ -113,6 +113,7 @@ def _results(
         "set": problem.set,
         "n_queries": len(judged),
         "n_database": len(problem.ids),
+        "dimension": int(problem.database.shape[1]),
         **figures(judged),
         "counts": dict(problem.task.counts),
         "queries": [_query_facts(*pair) for pair in zip(problem.task.queries, judged, strict=True)],

@@ -15,6 +15,9 @@ SUFFIXES = (".pth", ".pt", ".bin", ".ckpt", ".tar", ".safetensors")
 _WRAPPERS = ("state_dict", "model_state_dict", "model")
 _PREFIXES = ("module.", "_orig_mod.", "model.")
 
+# Parameters of what 'vidfeat end2end' trains after the network of frames, in the file of its best epoch.
+OWN = "vidfeat."
+
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, in hexadecimal."""
@@ -22,11 +25,11 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def read_state(path: Path) -> dict[str, torch.Tensor]:
+def read_state(path: Path, own: bool = False) -> dict[str, torch.Tensor]:
     """Parameters by name, from a ``.safetensors`` file or from one that ``torch.save`` wrote.
 
     Values stay memory-mapped where the format allows it. Pickled objects other than tensors and plain containers are
-    refused, never run.
+    refused, never run. What a trained video network has besides the network of frames is left out without ``own``.
 
     Raises:
         UsageError: no such file, damaged, or not a collection of tensors.
@@ -43,7 +46,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             f"weights file {str(path)!r} holds {_describe(state)}; expected parameters by name (a state_dict), "
             "alone or under 'state_dict': torch.save(model.state_dict(), FILE)."
         )
-    plain = dict(state)
+    plain = {name: value for name, value in state.items() if own or not name.startswith(OWN)}
     for prefix in _PREFIXES:
         if all(name.startswith(prefix) for name in plain):
             plain = {name.removeprefix(prefix): value for name, value in plain.items()}

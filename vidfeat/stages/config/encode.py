@@ -105,15 +105,17 @@ class EncodeConfig:
         for name, (other, needed) in without_effect(vars(self)).items():
             if self._is_set(name):
                 value = getattr(self, name)
+                shown = " ".join(map(str, value)) if isinstance(value, list | tuple) else value
                 raise UsageError(
-                    f"{flag_of(name)}{'' if value is True else f' {value}'} has no effect with {flag_of(other)} "
+                    f"{flag_of(name)}{'' if value is True else f' {shown}'} has no effect with {flag_of(other)} "
                     f"{getattr(self, other)}, only with {needed}. Leave it out, on the command line or in the --config "
                     f"file, or change {flag_of(other)}."
                 )
         if self.method in LOCAL_METHODS and not self.codebook:
+            feature = f"--feature {self.feature} " if self.feature else ""
             raise UsageError(
                 f"--method {self.method} needs a codebook: train it with 'vidfeat codebook train {self.features} "
-                f"--kind {self.method} -o book.h5', and give --codebook book.h5."
+                f"{feature}--kind {self.method} -o book.h5', and give --codebook book.h5."
             )
         if self.norm == "intra" and self.method != "vlad":
             raise UsageError(f"--norm intra is of vlad alone; --method {self.method} takes ssr or none.")
