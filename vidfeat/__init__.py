@@ -19,6 +19,8 @@ _LAZY = {
     "features": ("vidfeat.features", None),
     "flow": ("vidfeat.flow", None),
     "metrics": ("vidfeat.metrics", None),
+    "networks": ("vidfeat.networks", None),
+    "training": ("vidfeat.training", None),
     "stages": ("vidfeat.stages", None),
 }
 

@@ -56,3 +56,8 @@ def check() -> None:
     """Raise ``Interrupted`` if a signal has come since the block began."""
     if _State.pending:
         raise Interrupted(_State.pending[0])
+
+
+def asked() -> bool:
+    """Whether ``check`` would raise: for work that several processes must stop at the same point."""
+    return bool(_State.pending)

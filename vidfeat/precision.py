@@ -41,7 +41,14 @@ def check_precision(name: str, device: torch.device) -> torch.dtype:
 
 @contextmanager
 def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
-    """Inference, with float32 products and convolutions in TF32 only if that was asked for.
+    """Inference, with :func:`products` of that precision."""
+    with products(precision, device), torch.inference_mode():
+        yield
+
+
+@contextmanager
+def products(precision: str, device: torch.device) -> Iterator[None]:
+    """Float32 products and convolutions in TF32 only if that was asked for.
 
     torch rounds the inputs of float32 convolutions to TF32 (10 bits) by default on a GPU, and a caller may have allowed
     the like for products anywhere: fp32 means fp32 here. The process-wide switches are put back at once.
@@ -52,8 +59,7 @@ def arithmetic(precision: str, device: torch.device) -> Iterator[None]:
     try:
         for owner, name in switches:
             setattr(owner, name, mode if name == "fp32_precision" else mode == "tf32")
-        with torch.inference_mode():
-            yield
+        yield
     finally:
         for (owner, name), value in zip(switches, before, strict=True):
             setattr(owner, name, value)
