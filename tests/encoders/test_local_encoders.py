@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from oracles import local_codes, vlfeat
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
@@ -182,6 +183,40 @@ def test_bad_parameters(cls, options, words):
 def test_without_a_codebook(cls):
     with pytest.raises(NotFittedError, match="has no codebook: fit it first"):
         cls().transform([maps()])
+
+
+def narrow():
+    """A fitted Fisher vector one of whose Gaussians is a thousandth as wide as its distance from the others."""
+    rng = np.random.default_rng(7)
+    encoder = FisherVector(n_words=3, local_norm=False, n_components=None)
+    encoder.weights_ = np.array([0.5, 0.3, 0.2])
+    encoder.means_ = rng.normal(size=(3, 8))
+    encoder.variances_ = np.stack([np.full(8, 0.5), np.full(8, 1e-7), np.full(8, 0.2)])
+    rows = encoder.means_[rng.choice(3, 500)] + rng.normal(size=(500, 8)) * 3e-4
+    return encoder, rows.astype(np.float32)
+
+
+def test_narrow_gaussians_keep_their_digits():
+    encoder, rows = narrow()
+    assert close(encoder.transform([rows])[0], plain_code(encoder, rows))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3])
+def test_fisher_vectors_of_any_number_of_threads(threads):
+    encoder, rows = narrow()
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert close(encoder.transform([rows])[0], plain_code(encoder, rows))
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_what_a_gpu_does_gives_the_same_sums():
+    encoder, rows = narrow()
+    rows = torch.from_numpy(rows).view(5, 100, 8)
+    mine, theirs = encoder._statistics(rows), encoder._by_products(rows)
+    assert torch.allclose(mine, theirs, rtol=1e-6, atol=1e-5)
 
 
 needs_vlfeat = pytest.mark.skipif(vlfeat.library() is None, reason="needs VLFeat: apt-get install libvlfeat1")

@@ -1,5 +1,6 @@
 """Fisher vectors."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,9 @@ from torch import Tensor
 from vidfeat.codebooks import gmm
 from vidfeat.encoders.local import LocalEncoder
 from vidfeat.pooling.normalise import feature_map
+
+# Of a float32 product of rows of some hundred numbers, as a share of the sum of its terms' sizes.
+_ROUNDING = 2e-6
 
 
 class FisherVector(LocalEncoder):
@@ -68,34 +72,66 @@ class FisherVector(LocalEncoder):
         self.weights_, self.means_, self.variances_ = found.weights, found.means, found.variances
 
     def _statistics(self, rows: Tensor) -> Tensor:
-        """``[B, K, 2d + 1]``: Σγ(x − m), Σγ(x − m)² and Σγ, with m the mean of the mixture.
+        """``[B, K, 2d + 1]``: Σγ(x − μ)/σ, Σγ((x − μ)/σ)² and Σγ, float64."""
+        return self._compiled(rows) if rows.device.type == "cpu" else self._by_products(rows)
 
-        Distances are products of matrices; relative to m they lose few digits.
-        """
-        weights, means, variances = self._mixture(rows.device, rows.dtype)
-        middle = self._middle().to(rows)
-        rows, means = rows - middle, means - middle
+    def _compiled(self, rows: Tensor) -> Tensor:
+        """Products in float32 find the Gaussians that matter to a local feature; these are then computed exactly, from
+        differences. Where a Gaussian is narrow, products alone would lose all digits."""
+        from vidfeat.encoders.fisher_kernels import add_moments
+
+        weights, means, variances = self._mixture(rows.device)
+        middle = self._middle()
+        near, constants = means - middle, (weights.log() - 0.5 * variances.log().sum(1)).numpy()
+        factors = torch.cat([near / variances, -0.5 / variances], 1)
+        shift = torch.from_numpy(constants) - 0.5 * (near.square() / variances).sum(1)
+        exact = means.numpy(), variances.rsqrt().numpy(), constants
+        sums = torch.zeros(len(rows), len(means), 2 * means.shape[1] + 1, dtype=torch.float64)
+        threads = torch.get_num_threads()
+        for own, total in zip(rows, sums, strict=True):
+            centred = own - middle.to(own)
+            both = torch.cat([centred, centred.square()], -1)
+            rough = torch.addmm(shift.to(own), both, factors.to(own).T)
+            margins = _ROUNDING * (both.abs().amax(0).to(torch.float64) @ factors.abs().T + shift.abs()).numpy()
+            if threads == 1:
+                add_moments(own.numpy(), rough.numpy(), margins, *exact, total.numpy())
+                continue
+            parts = [np.zeros(total.shape) for _ in range(threads)]
+            pieces = zip(own.chunk(threads), rough.chunk(threads), parts, strict=False)
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(lambda one: add_moments(one[0].numpy(), one[1].numpy(), margins, *exact, one[2]), pieces))
+            total.copy_(torch.from_numpy(np.sum(parts, axis=0)))
+        return sums
+
+    def _by_products(self, rows: Tensor) -> Tensor:
+        """The same by products of matrices in float64, for a GPU."""
+        weights, means, variances = self._mixture(rows.device)
+        middle = self._middle().to(rows.device)
+        rows, near = rows.to(torch.float64) - middle, means - middle
         both = torch.cat([rows, rows.square()], -1)
-        factors = torch.cat([means / variances, -0.5 / variances], 1)
-        constant = weights.log() - 0.5 * (variances.log() + means.square() / variances).sum(1)
-        posteriors = torch.softmax(torch.addmm(constant, both.flatten(0, 1), factors.T), 1).unflatten(0, rows.shape[:2])
-        sums = posteriors.transpose(1, 2) @ both
-        return torch.cat([sums, posteriors.sum(1)[..., None]], -1)
+        factors = torch.cat([near / variances, -0.5 / variances], 1)
+        constants = weights.log() - 0.5 * (variances.log() + near.square() / variances).sum(1)
+        posteriors = torch.softmax(torch.addmm(constants, both.flatten(0, 1), factors.T), 1).unflatten(
+            0, rows.shape[:2]
+        )
+        first, second = (posteriors.transpose(1, 2) @ both).chunk(2, -1)
+        zeroth = posteriors.sum(1)[..., None]
+        apart = (first - zeroth * near) / variances.sqrt()
+        spread = (second - 2 * near * first + zeroth * near.square()) / variances
+        return torch.cat([apart, spread, zeroth], -1)
 
     def _codes(self, statistics: Tensor) -> Tensor:
-        weights, means, variances = self._mixture(statistics.device, torch.float64)
-        means = means - self._middle().to(statistics.device)
+        weights, _, _ = self._mixture(statistics.device)
         first, second = statistics[..., :-1].chunk(2, -1)
         zeroth = statistics[..., -1:]
         count = zeroth.sum(1, keepdim=True)
-        by_mean = (first - zeroth * means) / variances.sqrt() / (count * weights[:, None].sqrt())
-        spread = (second - 2 * means * first + zeroth * (means.square() - variances)) / variances
-        by_deviation = spread / (count * (2 * weights[:, None]).sqrt())
+        by_mean = first / (count * weights[:, None].sqrt())
+        by_deviation = (second - zeroth) / (count * (2 * weights[:, None]).sqrt())
         return feature_map(torch.cat([by_mean.flatten(1), by_deviation.flatten(1)], 1), self.norm)
 
-    def _mixture(self, device: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    def _mixture(self, device: Any) -> tuple[Tensor, Tensor, Tensor]:
         parts = (self.weights_, self.means_, self.variances_)
-        return tuple(torch.as_tensor(np.asarray(part, np.float64), device=device).to(dtype) for part in parts)
+        return tuple(torch.as_tensor(np.asarray(part, np.float64), device=device) for part in parts)
 
     def _middle(self) -> Tensor:
         """Mean of the mixture ``[d]``, float64."""
