@@ -61,6 +61,7 @@ def main() -> None:
     for run in runs.values():
         run()
     seconds = paired_seconds({name: timed(run) for name, run in runs.items()}, arguments.repeats)
+    truth = exact(reduced, *mixture)
     write_results(
         "fisher",
         {

@@ -78,30 +78,19 @@ class FisherVector(LocalEncoder):
     def _compiled(self, rows: Tensor) -> Tensor:
         """Products in float32 find the Gaussians that matter to a local feature; these are then computed exactly, from
         differences. Where a Gaussian is narrow, products alone would lose all digits."""
-        from vidfeat.encoders.fisher_kernels import add_moments
-
         weights, means, variances = self._mixture(rows.device)
         middle = self._middle()
-        near, constants = means - middle, (weights.log() - 0.5 * variances.log().sum(1)).numpy()
+        near, constants = means - middle, weights.log() - 0.5 * variances.log().sum(1)
         factors = torch.cat([near / variances, -0.5 / variances], 1)
-        shift = torch.from_numpy(constants) - 0.5 * (near.square() / variances).sum(1)
-        exact = means.numpy(), variances.rsqrt().numpy(), constants
-        sums = torch.zeros(len(rows), len(means), 2 * means.shape[1] + 1, dtype=torch.float64)
-        threads = torch.get_num_threads()
-        for own, total in zip(rows, sums, strict=True):
+        shift = constants - 0.5 * (near.square() / variances).sum(1)
+        sums = []
+        for own in rows:
             centred = own - middle.to(own)
             both = torch.cat([centred, centred.square()], -1)
             rough = torch.addmm(shift.to(own), both, factors.to(own).T)
-            margins = _ROUNDING * (both.abs().amax(0).to(torch.float64) @ factors.abs().T + shift.abs()).numpy()
-            if threads == 1:
-                add_moments(own.numpy(), rough.numpy(), margins, *exact, total.numpy())
-                continue
-            parts = [np.zeros(total.shape) for _ in range(threads)]
-            pieces = zip(own.chunk(threads), rough.chunk(threads), parts, strict=False)
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(lambda one: add_moments(one[0].numpy(), one[1].numpy(), margins, *exact, one[2]), pieces))
-            total.copy_(torch.from_numpy(np.sum(parts, axis=0)))
-        return sums
+            margins = _ROUNDING * (both.abs().amax(0).to(torch.float64) @ factors.abs().T + shift.abs())
+            sums.append(_moments(own, rough, margins, means, variances.rsqrt(), constants))
+        return torch.stack(sums)
 
     def _by_products(self, rows: Tensor) -> Tensor:
         """The same by products of matrices in float64, for a GPU."""
@@ -136,3 +125,24 @@ class FisherVector(LocalEncoder):
     def _middle(self) -> Tensor:
         """Mean of the mixture ``[d]``, float64."""
         return torch.from_numpy(np.asarray(self.weights_, np.float64) @ np.asarray(self.means_, np.float64))
+
+
+def _moments(rows: Tensor, rough: Tensor, margins: Tensor, *mixture: Tensor) -> Tensor:
+    """The sums of :func:`~vidfeat.encoders.fisher_kernels.add_moments`, by as many threads as torch has here."""
+    from vidfeat.encoders.fisher_kernels import add_moments
+
+    arrays = [part.numpy() for part in (margins, *mixture)]
+    (K, d), threads = mixture[0].shape, torch.get_num_threads()
+    pieces = list(zip(rows.chunk(threads), rough.chunk(threads), strict=True))
+    sums = np.zeros((len(pieces), K, 2 * d + 1))
+
+    def work(number: int) -> None:
+        own, products = pieces[number]
+        add_moments(own.numpy(), products.numpy(), *arrays, sums[number])
+
+    if len(pieces) == 1:
+        work(0)
+    else:
+        with ThreadPoolExecutor(len(pieces)) as pool:
+            list(pool.map(work, range(len(pieces))))
+    return torch.from_numpy(sums.sum(0))
