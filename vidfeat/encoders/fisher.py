@@ -100,9 +100,7 @@ class FisherVector(LocalEncoder):
         both = torch.cat([rows, rows.square()], -1)
         factors = torch.cat([near / variances, -0.5 / variances], 1)
         constants = weights.log() - 0.5 * (variances.log() + near.square() / variances).sum(1)
-        posteriors = torch.softmax(torch.addmm(constants, both.flatten(0, 1), factors.T), 1).unflatten(
-            0, rows.shape[:2]
-        )
+        posteriors = torch.softmax(both @ factors.T + constants, -1)
         first, second = (posteriors.transpose(1, 2) @ both).chunk(2, -1)
         zeroth = posteriors.sum(1)[..., None]
         apart = (first - zeroth * near) / variances.sqrt()
