@@ -15,13 +15,20 @@ from small import SMALL_FLAGS
 from vidfeat import __version__
 from vidfeat.cli.command import _tables
 from vidfeat.interrupt import Interrupted
+from vidfeat.stages.config.dataset import DatasetConfig
 from vidfeat.stages.config.encode import EncodeConfig
+from vidfeat.stages.config.end2end import End2EndPredictConfig, End2EndTrainConfig
 from vidfeat.stages.config.extract import ExtractConfig
 from vidfeat.stages.config.files import ExportConfig
 from vidfeat.stages.config.flow import FlowConfig
+from vidfeat.stages.config.frame_folders import FrameFoldersConfig
+from vidfeat.stages.config.fusion import CompareConfig, FuseConfig
+from vidfeat.stages.config.mkl import MklTrainConfig
 from vidfeat.stages.config.options import flag_of
 from vidfeat.stages.config.patches import CorrespondenceConfig, PatchesConfig
 from vidfeat.stages.config.report import DynamicImageConfig, FlowReportConfig
+from vidfeat.stages.config.retrieval_report import RetrievalReportConfig
+from vidfeat.stages.config.scores import PerClassConfig, RunsReportConfig
 from vidfeat.stages.config.sensitivity import SensitivityConfig
 from vidfeat.stages.config.svm import SvmTrainConfig
 
@@ -41,10 +48,14 @@ def test_every_command_has_help_with_an_example_and_is_in_the_readme(command):
 
 @pytest.mark.parametrize(
     ("command", "config"),
-    [("extract", ExtractConfig), ("encode", EncodeConfig), ("svm train", SvmTrainConfig),
+    [("extract", ExtractConfig), ("encode", EncodeConfig), ("svm train", SvmTrainConfig), ("mkl train", MklTrainConfig),
      ("report dynamic-image", DynamicImageConfig), ("report sensitivity", SensitivityConfig), ("flow", FlowConfig),
      ("report correspondence", CorrespondenceConfig), ("report patches", PatchesConfig),
-     ("report flow", FlowReportConfig), ("export", ExportConfig)],
+     ("report flow", FlowReportConfig), ("export", ExportConfig),
+     ("frames", FrameFoldersConfig), ("report retrieval", RetrievalReportConfig), ("dataset", DatasetConfig),
+     ("fuse", FuseConfig), ("compare", CompareConfig), ("report runs", RunsReportConfig),
+     ("report per-class", PerClassConfig),
+     ("end2end train", End2EndTrainConfig), ("end2end predict", End2EndPredictConfig)],
 )  # fmt: skip
 def test_help_names_every_option_of_the_config(command, config):
     text = vidfeat(*command.split(), "--help").stdout

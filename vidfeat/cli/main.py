@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from vidfeat import __version__, interrupt
-from vidfeat.cli import codebook, data, pipeline, report, search
+from vidfeat.cli import codebook, data, dataset, end2end, frames, fusion, mkl, pipeline, report, search
 from vidfeat.errors import UsageError
 
 app = typer.Typer(
@@ -40,8 +40,13 @@ def _root(
 
 
 pipeline.register(app)
+end2end.register(app)
+mkl.register(app)
+dataset.register(app)
 codebook.register(app)
+fusion.register(app)
 search.register(app)
+frames.register(app)
 data.register(app)
 report.register(app)
 

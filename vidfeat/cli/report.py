@@ -4,6 +4,7 @@ from typing import Any
 
 import typer
 
+from vidfeat.cli import fusion, search
 from vidfeat.cli.command import add_command
 from vidfeat.cli.console import failures_text, outcome_text, rows_text, table
 from vidfeat.stages.config.patches import CorrespondenceConfig, PatchesConfig
@@ -28,6 +29,8 @@ def register(app: typer.Typer) -> None:
         help=_CORRESPONDENCE, group="report",
     )  # fmt: skip
     add_command(report, "patches", PatchesConfig, "patches", render=_render_patches, help=_PATCHES, group="report")
+    fusion.register_reports(report)
+    search.register_reports(report)
     app.add_typer(report)
 
 

@@ -1,0 +1,208 @@
+"""Training steps on whole videos: frames/s by network and pooling, the share of pooling, and peak memory against T.
+
+``plain`` is what one would write with autograd alone: all frames of the video in one graph. Frames are noise at the
+network's own size, ready in memory: decoding is measured by nobody here. Memory is that of a process of its own, less
+what it has before the step: resident on a CPU, allocated on a GPU.
+
+    python benchmarks/end2end.py [--quick] [--device cuda:0] [--precision bf16]
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from common import paired_seconds, write_results
+
+from vidfeat.networks import Stream, VideoNetwork, backbone_network, make_pool
+from vidfeat.training import TwoPass, VideoBatch
+
+POOLS = {
+    "avg": ("avg", {}),
+    "rankpool exact": ("rankpool", {"gradient": "exact"}),
+    "rankpool diag": ("rankpool", {"gradient": "diag"}),
+}
+CLASSES = 10
+
+
+class Noise:
+    """A clip of T frames that takes the memory of 64."""
+
+    def __init__(self, frames: int, size: int):
+        self._frames = frames
+        self._few = torch.randint(0, 256, (64, 3, size, size), dtype=torch.uint8)
+
+    def __len__(self) -> int:
+        return self._frames
+
+    def __getitem__(self, rows: slice) -> torch.Tensor:
+        return self._few[torch.arange(self._frames)[rows] % 64]
+
+
+def model_of(backbone: str, pool: str, size: int | None, device: str) -> VideoNetwork:
+    """A network with random weights on the device."""
+    frames = backbone_network(backbone, weights="none", size=size)
+    name, options = POOLS[pool]
+    stream = Stream(frames, make_pool(name, frames.dim, **options), CLASSES)
+    return VideoNetwork({"rgb": stream}).to(device, memory_format=torch.channels_last)
+
+
+def batch_of(frames: int, size: int) -> VideoBatch:
+    return VideoBatch(["v"], [0], {"rgb": [Noise(frames, size)]}, torch.tensor([3]))
+
+
+def synchronised(device: str) -> float:
+    if device.startswith("cuda"):
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def two_pass_run(
+    model: VideoNetwork, batch: VideoBatch, options: argparse.Namespace, shares: list[float]
+) -> Callable[[], float]:
+    """Seconds of a step, without the optimiser's part, which is the same for all."""
+    gradients = TwoPass(model, torch.device(options.device), options.precision, options.chunk)
+
+    def run() -> float:
+        model.zero_grad(set_to_none=True)
+        started = synchronised(options.device)
+        out = gradients.backward(batch, 0, 0, 1.0)
+        seconds = synchronised(options.device) - started
+        shares.append(out.pooling_seconds / seconds)
+        return seconds
+
+    return run
+
+
+def plain_run(model: VideoNetwork, batch: VideoBatch, options: argparse.Namespace) -> Callable[[], float]:
+    (clip,), stream = batch.clips["rgb"], model.streams["rgb"]
+    keys = torch.arange(len(clip), device=options.device)
+    kind = torch.bfloat16 if options.precision == "bf16" else None
+
+    def run() -> float:
+        model.train()
+        model.zero_grad(set_to_none=True)
+        started = synchronised(options.device)
+        with torch.autocast(options.device.partition(":")[0], kind, enabled=kind is not None):
+            x = stream.frames(clip[:].to(options.device), keys)
+        lengths = {"rgb": [len(clip)]}
+        judged = model.judge({"rgb": x.float()}, lengths, batch.targets.to(options.device), {"rgb": keys[:1]})
+        judged.loss.sum().backward()
+        return synchronised(options.device) - started
+
+    return run
+
+
+def speed(backbone: str, frames: int, options: argparse.Namespace) -> dict:
+    """All poolings of one network side by side, A B C A B C …."""
+    models = {pool: model_of(backbone, pool, options.size, options.device) for pool in POOLS}
+    size = models["avg"].streams["rgb"].frames.input_spec.size
+    batch = batch_of(frames, size)
+    shares: dict[str, list[float]] = {pool: [] for pool in POOLS}
+    runs = {pool: two_pass_run(model, batch, options, shares[pool]) for pool, model in models.items()}
+    case = {"backbone": backbone, "T": frames, "size": size}
+    plain = plain_run(models["rankpool exact"], batch, options)
+    try:
+        plain()
+        runs["plain autograd, rankpool exact"] = plain
+    except (RuntimeError, MemoryError) as error:
+        case["plain"] = f"not possible: {str(error).splitlines()[0]}"
+    for run in runs.values():
+        run()
+    for found in shares.values():
+        found.clear()
+    seconds = paired_seconds(runs, options.repeats)
+    case["steps"] = {
+        name: {
+            "frames_per_second": frames / statistics.median(values),
+            "seconds": values,
+            **({"pooling_share": statistics.median(shares[name])} if name in shares else {}),
+        }
+        for name, values in seconds.items()
+    }
+    exact, diag = (statistics.median(seconds[f"rankpool {name}"]) for name in ("exact", "diag"))
+    case["exact_over_diag"] = exact / diag
+    return case
+
+
+def memory(backbone: str, frames: int, plain: bool, options: argparse.Namespace) -> dict:
+    """Peak of one step in a process of its own."""
+    given = {"backbone": backbone, "frames": frames, "plain": plain, **vars(options)}
+    command = [sys.executable, str(Path(__file__)), "--child", json.dumps(given)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    case = {"backbone": backbone, "T": frames, "plain": plain}
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        return {**case, "not_possible": last[:200]}
+    return {**case, **json.loads(done.stdout)}
+
+
+def child(given: dict) -> None:
+    """The process of :func:`memory`."""
+    options = argparse.Namespace(**given)
+    model = model_of(options.backbone, "rankpool exact", options.size, options.device)
+    size = model.streams["rgb"].frames.input_spec.size
+    small, batch = batch_of(options.chunk, size), batch_of(options.frames, size)
+    make = plain_run if options.plain else lambda *arguments: two_pass_run(*arguments, [])
+    make(model, batch_of(2, size), options)()  # what libraries take once
+    chunk = None if options.plain else peak_of(make(model, small, options), options.device)
+    step = peak_of(make(model, batch, options), options.device)
+    arrays = 2 * options.frames * model.streams["rgb"].frames.dim * 4
+    found = {"megabytes": step / 1e6, "of_one_chunk": chunk and chunk / 1e6, "T_by_D": arrays / 1e6}
+    sys.stdout.write(json.dumps(found))
+
+
+def peak_of(run: Callable[[], float], device: str) -> int:
+    """Most bytes that a step has beyond those before it."""
+    if device.startswith("cuda"):
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        run()
+        return torch.cuda.max_memory_allocated(device) - before
+    Path("/proc/self/clear_refs").write_text("5")  # the kernel forgets the highest resident size so far
+    before = resident("VmRSS")
+    run()
+    return resident("VmHWM") - before
+
+
+def resident(name: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="fp32", choices=["fp32", "tf32", "bf16", "fp16"])
+    parser.add_argument("--chunk", type=int, default=32)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--size", type=int, default=None, help="side of the frames, by default the network's own")
+    parser.add_argument("--quick", action="store_true", help="a tiny version, to see that it works")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        return child(json.loads(options.child))
+    if options.quick:
+        options.size, options.repeats, options.chunk = 64, 1, 8
+        torch.set_num_threads(1)
+    lengths = [16] if options.quick else [128]
+    tall = [16] if options.quick else [256, 1000, 4000]
+    networks = ["alexnet", "resnet50"]
+    results = {
+        "what": __doc__.splitlines()[0],
+        "settings": {name: value for name, value in vars(options).items() if name != "child"},
+        "threads": torch.get_num_threads(),
+        "speed": [speed(network, frames, options) for network in networks for frames in lengths],
+        "memory": [memory(networks[0], frames, plain, options) for plain in (False, True) for frames in tall],
+    }
+    write_results("end2end-quick" if options.quick else f"end2end-{options.device.partition(':')[0]}", results)
+    return None
+
+
+if __name__ == "__main__":
+    main()
