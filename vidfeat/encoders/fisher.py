@@ -1,6 +1,5 @@
 """Fisher vectors."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -8,11 +7,14 @@ import torch
 from torch import Tensor
 
 from vidfeat.codebooks import gmm
+from vidfeat.codebooks.rows import threads
 from vidfeat.encoders.local import LocalEncoder
 from vidfeat.pooling.normalise import feature_map
 
 # Of a float32 product of rows of some hundred numbers, as a share of the sum of its terms' sizes.
 _ROUNDING = 2e-6
+# Local features in work at a time: their products stay in the cache of a core.
+_ROWS = 512
 
 
 class FisherVector(LocalEncoder):
@@ -78,19 +80,10 @@ class FisherVector(LocalEncoder):
     def _compiled(self, rows: Tensor) -> Tensor:
         """Products in float32 find the Gaussians that matter to a local feature; these are then computed exactly, from
         differences. Where a Gaussian is narrow, products alone would lose all digits."""
-        weights, means, variances = self._mixture(rows.device)
-        middle = self._middle()
-        near, constants = means - middle, weights.log() - 0.5 * variances.log().sum(1)
-        factors = torch.cat([near / variances, -0.5 / variances], 1)
-        shift = constants - 0.5 * (near.square() / variances).sum(1)
-        sums = []
-        for own in rows:
-            centred = own - middle.to(own)
-            both = torch.cat([centred, centred.square()], -1)
-            rough = torch.addmm(shift.to(own), both, factors.to(own).T)
-            margins = _ROUNDING * (both.abs().amax(0).to(torch.float64) @ factors.abs().T + shift.abs())
-            sums.append(_moments(own, rough, margins, means, variances.rsqrt(), constants))
-        return torch.stack(sums)
+        mixture = _Mixture(*self._mixture(rows.device), self._middle())
+        with threads(rows.device) as run:
+            parts = [own.chunk(torch.get_num_threads()) for own in rows]
+            return torch.stack([sum(run(mixture.moments, own)) for own in parts])
 
     def _by_products(self, rows: Tensor) -> Tensor:
         """The same by products of matrices in float64, for a GPU."""
@@ -125,22 +118,29 @@ class FisherVector(LocalEncoder):
         return torch.from_numpy(np.asarray(self.weights_, np.float64) @ np.asarray(self.means_, np.float64))
 
 
-def _moments(rows: Tensor, rough: Tensor, margins: Tensor, *mixture: Tensor) -> Tensor:
-    """The sums of :func:`~vidfeat.encoders.fisher_kernels.add_moments`, by as many threads as torch has here."""
-    from vidfeat.encoders.fisher_kernels import add_moments
+class _Mixture:
+    """A mixture as the compiled sums need it."""
 
-    arrays = [part.numpy() for part in (margins, *mixture)]
-    (K, d), threads = mixture[0].shape, torch.get_num_threads()
-    pieces = list(zip(rows.chunk(threads), rough.chunk(threads), strict=True))
-    sums = np.zeros((len(pieces), K, 2 * d + 1))
+    def __init__(self, weights: Tensor, means: Tensor, variances: Tensor, middle: Tensor) -> None:
+        near = means - middle
+        constants = weights.log() - 0.5 * variances.log().sum(1)
+        self._exact = [part.numpy() for part in (means, variances.rsqrt(), constants)]
+        self._middle = middle.to(torch.float32)
+        factors = torch.cat([near / variances, -0.5 / variances], 1)
+        shift = constants - 0.5 * (near.square() / variances).sum(1)
+        self._factors, self._shift = factors.to(torch.float32).T.contiguous(), shift.to(torch.float32)
+        self._sizes, self._least = factors.abs().T.contiguous(), shift.abs()
 
-    def work(number: int) -> None:
-        own, products = pieces[number]
-        add_moments(own.numpy(), products.numpy(), *arrays, sums[number])
+    def moments(self, rows: Tensor) -> Tensor:
+        """The sums of :func:`~vidfeat.encoders.fisher_kernels.add_moments` over ``rows [n, d]``."""
+        from vidfeat.encoders.fisher_kernels import add_moments
 
-    if len(pieces) == 1:
-        work(0)
-    else:
-        with ThreadPoolExecutor(len(pieces)) as pool:
-            list(pool.map(work, range(len(pieces))))
-    return torch.from_numpy(sums.sum(0))
+        K, d = self._exact[0].shape
+        sums = np.zeros((K, 2 * d + 1))
+        for own in rows.split(_ROWS):
+            centred = own - self._middle
+            most = centred.abs().amax(0).to(torch.float64)
+            margins = _ROUNDING * (torch.cat([most, most.square()]) @ self._sizes + self._least)
+            rough = torch.addmm(self._shift, torch.cat([centred, centred.square()], 1), self._factors)
+            add_moments(own.numpy(), rough.numpy(), margins.to(torch.float32).numpy(), *self._exact, sums)
+        return torch.from_numpy(sums)

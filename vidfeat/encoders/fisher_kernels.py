@@ -18,22 +18,21 @@ def add_moments(rows, rough, margins, means, scales, constants, sums):
     Args:
         rows: x, float32 ``[n, d]``.
         rough: float32 ``[n, K]``, logarithms of π·N(x | μ, σ) but for what all Gaussians share, each wrong by at most
-            ``margins [K]``: they decide which Gaussians are worth an exact look.
+            ``margins [K]``, float32: they decide which Gaussians are worth an exact look.
         means, scales, constants: float64 μ and 1/σ ``[K, d]``, and ln π − Σ ln σ ``[K]``.
     """
     K, d = means.shape
-    found, logs = np.empty(K, np.int64), np.empty(K)
+    found, logs, apart = np.empty(K, np.int64), np.empty(K), np.empty(d)
+    bounds = np.empty(K, np.float32)
     for i in range(len(rows)):
-        best = -np.inf
-        for k in range(K):
-            best = max(best, rough[i, k] - margins[k])
+        best = _highest(rough[i], margins, bounds)
         count, highest = 0, -np.inf
         for k in range(K):
-            if rough[i, k] + margins[k] >= best - _LEAST:
+            if bounds[k] >= best:
                 total = 0.0
                 for j in range(d):
-                    apart = (rows[i, j] - means[k, j]) * scales[k, j]
-                    total += apart * apart
+                    t = (rows[i, j] - means[k, j]) * scales[k, j]
+                    total += t * t
                 found[count], logs[count] = k, constants[k] - 0.5 * total
                 highest = max(highest, logs[count])
                 count += 1
@@ -47,7 +46,19 @@ def add_moments(rows, rough, margins, means, scales, constants, sums):
                 k = found[c]
                 out = sums[k]
                 for j in range(d):
-                    apart = (rows[i, j] - means[k, j]) * scales[k, j]
-                    out[j] += posterior * apart
-                    out[d + j] += posterior * apart * apart
+                    apart[j] = (rows[i, j] - means[k, j]) * scales[k, j]
+                for j in range(d):
+                    out[j] += posterior * apart[j]
+                for j in range(d):
+                    out[d + j] += posterior * (apart[j] * apart[j])
                 out[2 * d] += posterior
+
+
+@compiled(fastmath=True, error_model="numpy")
+def _highest(rough, margins, bounds):
+    """Sets the upper bounds of the logarithms, and gives what those must reach to matter. Products are finite."""
+    best = np.float32(-3e38)
+    for k in range(len(rough)):
+        best = max(best, rough[k] - margins[k])
+        bounds[k] = rough[k] + margins[k]
+    return best - np.float32(_LEAST)
