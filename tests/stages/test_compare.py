@@ -9,11 +9,12 @@ import pytest
 from judged_runs import CLASSES, make_scores, names, write_judged
 from tolerances import FLOAT64
 
+from vidfeat import metrics
 from vidfeat.errors import UsageError
 from vidfeat.stages import compare, report_classes, report_runs, scores
 from vidfeat.stages.config.fusion import CompareConfig
 from vidfeat.stages.config.scores import ConfusionConfig, PerClassConfig, RunsReportConfig
-from vidfeat.stages.tested import outcome_of, read_tested
+from vidfeat.stages.tested import read_tested
 
 TRUTH = np.random.Generator(np.random.PCG64(1)).permutation(48) % 3
 MEASURES = ("accuracy", "mean_per_class_accuracy", "map")
@@ -67,8 +68,8 @@ def test_differences_are_those_of_results_json(tmp_path, pair, several):
 
 def test_outcomes_are_right_as_results_json_counts(tmp_path):
     folder = several_labels(tmp_path)
-    assert outcome_of(read_tested(folder)).right.mean() == judged(folder)["accuracy"]
-    assert outcome_of(read_tested(folder)).truth[7] == 3
+    assert read_tested(folder).outcome().right.mean() == judged(folder)["accuracy"]
+    assert read_tested(folder).outcome().truth[7] == 3
 
 
 def test_few_groups_are_swapped_in_all_ways(tmp_path):
@@ -136,7 +137,11 @@ def test_the_table_of_runs_has_their_figures_and_spread(tmp_path, pair):
         values = [figures[name] for figures in expected]
         assert [float(row[name]) for row in rows] == pytest.approx([*values, np.mean(values), np.std(values, ddof=1)])
         own = read_tested(pair[0])
-        ends = scores.intervals(own.labels, own.scores, own.classes, own.groups, n_resamples=50, seed=0)[name]
+        arrays = np.array(own.labels)[:, 0], own.scores  # drawn one by one here, by weights there
+        ends = metrics.group_bootstrap(
+            lambda labels, values, name=name: scores.figures([(label,) for label in labels], values, CLASSES)[name],
+            own.groups, *arrays, n_resamples=50,
+        )  # fmt: skip
         assert facts["runs"][0]["intervals"][name] == pytest.approx(ends, abs=FLOAT64)
         assert float(rows[0][f"{name}_low"]) == facts["runs"][0]["intervals"][name][0]
     assert float(rows[0]["hit@1"]) == expected[0]["hit"]["1"] < float(rows[0]["hit@2"]) < 1

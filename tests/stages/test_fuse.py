@@ -13,7 +13,7 @@ from vidfeat.errors import UsageError
 from vidfeat.stages import fuse, runs, svm
 from vidfeat.stages.config.fusion import FuseConfig
 from vidfeat.stages.config.svm import SvmEvalConfig
-from vidfeat.stages.tested import outcome_of, read_tested
+from vidfeat.stages.tested import read_tested
 
 TRUTH = np.random.Generator(np.random.PCG64(1)).permutation(48) % 3
 LOGO = {"split": "leave-one-group-out"}
@@ -68,7 +68,7 @@ def test_leaving_one_group_out_each_group_has_the_weights_of_the_others(tmp_path
     folders = two(tmp_path, **LOGO)
     run = fused(folders, tmp_path / "F", weights="auto")
     facts = run.results["fusion"]
-    chosen = fusion.choose_weights(SCORES, outcome_of(run).relevant, run.groups)
+    chosen = fusion.choose_weights(SCORES, run.outcome().relevant, run.groups)
     assert facts["weights_of_groups"] == dict(zip(chosen.groups, chosen.group_weights.tolist(), strict=True))
     assert len({tuple(weights) for weights in facts["weights_of_groups"].values()}) > 1
     assert facts["chosen_by"] == {"measure": "accuracy", "score": chosen.score}

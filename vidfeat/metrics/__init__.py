@@ -4,7 +4,14 @@ from vidfeat.metrics.classification import accuracy, confusion, hit_at_k, mean_p
 from vidfeat.metrics.flow import endpoint_error, endpoint_errors, known_flow
 from vidfeat.metrics.interval import group_bootstrap
 from vidfeat.metrics.order import temporal_order_error
-from vidfeat.metrics.paired import Outcome, bootstrap_figures, paired_bootstrap, paired_differences, swap_test
+from vidfeat.metrics.paired import (
+    MEASURES,
+    Outcome,
+    bootstrap_figures,
+    paired_bootstrap,
+    paired_differences,
+    swap_test,
+)
 from vidfeat.metrics.ranking import (
     average_precision,
     average_precisions,
@@ -14,6 +21,7 @@ from vidfeat.metrics.ranking import (
 from vidfeat.metrics.weighted import weighted_average_precision, weighted_recalls
 
 __all__ = [
+    "MEASURES",
     "Outcome",
     "accuracy",
     "average_precision",

@@ -23,10 +23,11 @@ class Outcome:
     """What one classifier made of n items; all arrays have one row per item.
 
     The classes of ``truth`` may go beyond the columns of ``relevant``: those no classifier knows. Of an item of several
-    labels, ``truth`` is the predicted one if that is right.
+    labels, ``truth`` is the predicted one if that is right. An item that belongs to no class has the truth −1; it has a
+    part in average precision alone.
     """
 
-    truth: np.ndarray  # [n] class index
+    truth: np.ndarray  # [n] class index, or −1
     right: np.ndarray  # [n] whether the item was predicted right
     relevant: np.ndarray  # [n, classes] which labels an item has
     scores: np.ndarray  # [n, classes]
@@ -167,8 +168,10 @@ def _differences(
 def _figures(outcome: Outcome, weights: np.ndarray, place: np.ndarray) -> dict[str, np.ndarray]:
     """``MEASURES`` ``[draws]``, and ``recalls`` and ``aps`` ``[draws, classes]``, for weights ``[draws, groups]``."""
     n_groups, n_classes = weights.shape[1], outcome.relevant.shape[1]
+    belongs = outcome.truth >= 0
     recalls = weighted_recalls(
-        outcome.truth, outcome.right, max(n_classes, int(outcome.truth.max()) + 1), weights, place
+        outcome.truth[belongs], outcome.right[belongs], max(n_classes, int(outcome.truth.max()) + 1), weights,
+        place[belongs],
     )  # fmt: skip
     aps = np.column_stack(
         [
@@ -176,7 +179,7 @@ def _figures(outcome: Outcome, weights: np.ndarray, place: np.ndarray) -> dict[s
             for c in range(n_classes)
         ]
     )
-    items, hits = (np.bincount(place[rows], minlength=n_groups) for rows in (slice(None), outcome.right))
+    items, hits = (np.bincount(place[rows], minlength=n_groups) for rows in (belongs, outcome.right))
     # An item of several labels counts in each of them here, in the mean above in one alone, as in results.json.
     labelled, found = np.zeros((2, n_groups, n_classes))
     np.add.at(labelled, place, outcome.relevant)

@@ -10,11 +10,10 @@ from vidfeat import metrics
 from vidfeat.errors import UsageError
 from vidfeat.metrics.paired import MEASURES
 from vidfeat.progress import Progress
-from vidfeat.stages import scores
 from vidfeat.stages.config.fusion import CompareConfig
 from vidfeat.stages.sensitivity import names_of
 from vidfeat.stages.summary import Summary
-from vidfeat.stages.tested import TestedRun, in_order_of, outcome_of, read_tested, same_training
+from vidfeat.stages.tested import TestedRun, in_order_of, read_tested, same_training
 
 log = logging.getLogger("vidfeat")
 
@@ -52,8 +51,8 @@ def compared(pairs: list[Pair], n_resamples: int, seed: int) -> dict[str, Any]:
 
     Values are means over the pairs, one pair for each split. Without resamples no interval and no p.
     """
-    judged = [tuple(scores.figures(run.labels, run.scores, run.classes) for run in pair) for pair in pairs]
-    outcomes = [(outcome_of(first), outcome_of(second)) for first, second in pairs]
+    judged = [tuple(run.figures() for run in pair) for pair in pairs]
+    outcomes = [(first.outcome(), second.outcome()) for first, second in pairs]
     groups = [first.groups for first, _ in pairs]
     differences = metrics.paired_differences(outcomes)
     intervals, p, test = {}, {}, None

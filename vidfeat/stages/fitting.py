@@ -83,14 +83,9 @@ def device_of(name: str, n: int) -> str:
     return str(check_device(name))
 
 
-def targets(part: LabelledCodes, classes: list[str]) -> np.ndarray:
-    """Class numbers ``[n]`` if every item has one label, else the indicator matrix ``[n, classes]``."""
-    matrix = indicator(part.labels, classes)
-    return matrix.argmax(axis=1) if (matrix.sum(axis=1) == 1).all() else matrix.astype(int)
-
-
 def fit(
     part: LabelledCodes,
+    y: np.ndarray,
     classes: list[str],
     bases: Bases | None,
     config: SvmTrainConfig,
@@ -99,10 +94,9 @@ def fit(
 ) -> Fitted:
     """Choose C and γ on this part alone, if they are to be chosen, and train. One of several sets is scored at a fixed
     C too. ``bases`` are those of this part; None: LIBLINEAR."""
-    y = targets(part, classes)
     if config.multiclass == "ovo" and y.ndim == 2:
         raise UsageError(
-            "--multiclass ovo needs exactly one label for every training item, and some have several. Use ovr."
+            "--multiclass ovo needs exactly one label for every training item, and some have several or none. Use ovr."
         )
     chosen = None
     gammas = _gammas(config)

@@ -12,13 +12,13 @@ from vidfeat.classify import fusion
 from vidfeat.classify.splits import check_disjoint
 from vidfeat.errors import UsageError
 from vidfeat.progress import Progress
-from vidfeat.stages import runs, scores
+from vidfeat.stages import runs, scores, svm
 from vidfeat.stages.config.fusion import FuseConfig
 from vidfeat.stages.config.options import as_json
 from vidfeat.stages.places import NewFolder, check_replaceable
 from vidfeat.stages.sensitivity import names_of
-from vidfeat.stages.svm import LEAVE_ONE_GROUP_OUT
-from vidfeat.stages.tested import TestedRun, in_order_of, outcome_of, read_tested, same_training
+from vidfeat.stages.task import LEAVE_ONE_GROUP_OUT
+from vidfeat.stages.tested import TestedRun, in_order_of, read_tested, same_training
 from vidfeat.store import write_json
 
 log = logging.getLogger("vidfeat")
@@ -54,6 +54,7 @@ def run(config: FuseConfig) -> FuseSummary:
     first = tested[0]
     figures = scores.figures(first.labels, fused, first.classes)
     shared = {name: first.results.get(name) for name in ("split", "n_train", "n_test")}
+    shared |= svm.unlabelled_count(first.labels)
     sha = first.results.get("train_ids_sha256")
     results = {**shared, **figures, "fusion": facts, "config": as_json(config), "train_ids_sha256": sha}
     meta = {
@@ -63,7 +64,7 @@ def run(config: FuseConfig) -> FuseSummary:
     _write(config.output, meta, results, fused, first)
     rows = []
     for name, one, weight in zip(names_of(config.runs), tested, facts["weights"], strict=True):
-        own = scores.figures(one.labels, one.scores, one.classes)
+        own = one.figures()
         rows.append({"run": name, "weight": weight, **{key: own[key] for key in _SHOWN}})
     return FuseSummary(results, rows, config.output)
 
@@ -147,7 +148,7 @@ def _chosen(tested: list[TestedRun], config: FuseConfig, facts: dict[str, Any]) 
 def _choose(tested: list[TestedRun], normalize: str, groups: list[str] | tuple) -> fusion.ChosenWeights:
     with Progress(len(fusion.weight_grid(len(tested))), unit="weightings") as progress:
         return fusion.choose_weights(
-            [one.scores for one in tested], outcome_of(tested[0]).relevant, groups, normalize,
+            [one.scores for one in tested], tested[0].outcome().relevant, groups, normalize,
             lambda n: progress.item_done("done"),
         )  # fmt: skip
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from vidfeat.classify.labels import class_names
 from vidfeat.errors import UsageError
 from vidfeat.stages.relabel import Annotation, Relabelling, join_labels
 from vidfeat.store import CodesFile, open_codes
@@ -157,27 +156,3 @@ def split_rows(data: LabelledCodes, split: str) -> tuple[list[int], list[int]]:
     if others:
         log.info("%d items are in neither part of split %s and are left out.", others, split)
     return parts["train"], parts["test"]
-
-
-def labelled_only(data: LabelledCodes, test_rows: Sequence[int]) -> list[int]:
-    """The test items that have a label, as no other can be judged; says how many are left out."""
-    rows = [row for row in test_rows if data.labels[row]]
-    missing = len(test_rows) - len(rows)
-    if not rows:
-        raise UsageError(f"None of the {missing} test items has a label; give --manifest with labels.")
-    if missing:
-        log.warning("%d of %d test items have no label and are left out.", missing, len(test_rows))
-    return rows
-
-
-def training_classes(data: LabelledCodes) -> list[str]:
-    """Sorted classes of the training items; UsageError if an item has no label or there are fewer than two classes."""
-    unlabelled = [item_id for item_id, own in zip(data.ids, data.labels, strict=True) if not own]
-    if unlabelled:
-        raise UsageError(
-            f"{len(unlabelled)} training items have no label (first: {unlabelled[0]!r}); give --manifest with labels."
-        )
-    classes = class_names(data.labels)
-    if len(classes) < 2:
-        raise UsageError(f"All training items have the class {classes[0]!r}; a classifier needs two classes or more.")
-    return classes

@@ -2,44 +2,24 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from vidfeat.classify.labels import class_names
-from vidfeat.classify.splits import check_disjoint
 from vidfeat.errors import UsageError
 from vidfeat.progress import Progress
 from vidfeat.stages import mkl_runs, runs, scores, svm
 from vidfeat.stages.config.mkl import MklEvalConfig, MklPredictConfig, MklTrainConfig
 from vidfeat.stages.config.options import as_json
-from vidfeat.stages.labelled import (
-    LabelledCodes,
-    choose_split,
-    labelled_only,
-    merge_labels,
-    split_rows,
-    training_classes,
-)
+from vidfeat.stages.labelled import LabelledCodes, merge_labels
 from vidfeat.stages.mkl_fits import COLUMNS, Cell, Fitted, fit, held_out_scores
 from vidfeat.stages.mkl_streams import Stream, read_streams
 from vidfeat.stages.relabel import join_labels
 from vidfeat.stages.summary import Summary
+from vidfeat.stages.task import Task, make_task
 from vidfeat.store import open_codes
 
 log = logging.getLogger("vidfeat")
-
-
-@dataclass(frozen=True)
-class Task:
-    """Who trains and who is tested; leaving one group out, all items do both."""
-
-    split: str
-    train_rows: list[int]
-    test_rows: list[int]
-    classes: list[str]
-    leave_one_group_out: bool
 
 
 def train(config: MklTrainConfig) -> svm.ScoresSummary:
@@ -47,7 +27,7 @@ def train(config: MklTrainConfig) -> svm.ScoresSummary:
     runs.check_free(config.output, config.overwrite)
     items, streams = read_streams(config.codes, config.set, config.manifest, config.levels)
     items, renamed = merge_labels(items, config.merge_labels)
-    task = _task(items, config)
+    task = make_task(items, config.split, config.leave_one_group_out, config.unlabelled)
     cell = Cell(config.method, config.combination, None)
     levels = _levels(streams) if config.by_level else []
     groups = sorted(set(items.groups)) if task.leave_one_group_out else [""]
@@ -55,13 +35,14 @@ def train(config: MklTrainConfig) -> svm.ScoresSummary:
         test_scores, fitted = _tested(items, streams, task, config, cell, progress)
         by_level = [_level_row(level, items, streams, task, config, progress) for level in levels]
     if fitted is None:
-        fitted = fit(items, streams, task.train_rows, config, cell)
+        fitted = fit(items, streams, task.train_rows, task, config, cell)
     train_part, test_part = items.take(task.train_rows), items.take(task.test_rows)
     meta = _meta(fitted, train_part, test_part, task, streams, config, renamed)
     results = {
         "split": task.split,
         "n_train": len(train_part.ids),
         "n_test": len(test_part.ids),
+        **svm.unlabelled_count(test_part.labels),
         **scores.figures(test_part.labels, test_scores, task.classes),
         **{name: meta[name] for name in ("set", "C", "cross_validation", "weights")},
         **({"by_level": by_level} if by_level else {}),
@@ -106,33 +87,13 @@ def evaluate(config: MklEvalConfig) -> svm.ScoresSummary | Summary:
     return svm.evaluate(config)
 
 
-def _task(items: LabelledCodes, config: MklTrainConfig) -> Task:
-    if config.leave_one_group_out:
-        if len(set(items.groups)) < 2:
-            raise UsageError(
-                f"--leave-one-group-out needs two groups or more; all {len(items.ids)} items are in "
-                f"{items.groups[0]!r}. Give --manifest with a group column."
-            )
-        rows = list(range(len(items.ids)))
-        return Task(svm.LEAVE_ONE_GROUP_OUT, rows, rows, training_classes(items), True)
-    split = choose_split(items, config.split)
-    train_rows, test_rows = split_rows(items, split)
-    train_part, test_part = items.take(train_rows), items.take(test_rows)
-    check_disjoint(train_part.ids, test_part.ids, train_part.groups, test_part.groups)
-    classes, test_rows = training_classes(train_part), labelled_only(items, test_rows)
-    unseen = sorted(set(class_names(items.take(test_rows).labels)) - set(classes))
-    if unseen:
-        log.warning("Test labels that no training item has count as errors: %s.", ", ".join(unseen))
-    return Task(split, train_rows, test_rows, classes, False)
-
-
 def _tested(
     items: LabelledCodes, streams: list[Stream], task: Task, config: MklTrainConfig, cell: Cell, progress: Progress
 ) -> tuple[np.ndarray, Fitted | None]:
     """Scores of the test items ``[test items, classes]``, and the model of a split."""
     if task.leave_one_group_out:
-        return held_out_scores(items, streams, task.classes, config, cell, progress), None
-    fitted = fit(items, streams, task.train_rows, config, cell)
+        return held_out_scores(items, streams, task, config, cell, progress), None
+    fitted = fit(items, streams, task.train_rows, task, config, cell)
     progress.item_done("done")
     return fitted.scores(streams, task.test_rows), fitted
 

@@ -10,13 +10,13 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from vidfeat.classify.crossval import C_GRID, choose_C
-from vidfeat.classify.labels import indicator
 from vidfeat.classify.mkl import MultipleKernelSVC, uniform_gram
 from vidfeat.classify.mkl_levels import level_nodes
 from vidfeat.progress import Progress
 from vidfeat.stages.config.mkl import MklTrainConfig
-from vidfeat.stages.labelled import LabelledCodes, training_classes
+from vidfeat.stages.labelled import LabelledCodes
 from vidfeat.stages.mkl_streams import Stream
+from vidfeat.stages.task import Task, training_classes
 
 log = logging.getLogger("vidfeat")
 
@@ -61,15 +61,14 @@ class Fitted:
 
 
 def fit(
-    items: LabelledCodes, streams: Sequence[Stream], rows: Sequence[int], config: MklTrainConfig, cell: Cell
+    items: LabelledCodes, streams: Sequence[Stream], rows: Sequence[int], task: Task, config: MklTrainConfig, cell: Cell
 ) -> Fitted:
     """Choose C on these rows alone, at uniform weights, and learn the weights.
 
     One C for all ways of weighting makes them comparable, and takes one Gram matrix instead of a training per value.
     """
     part, rows = items.take(rows), list(rows)
-    matrix = indicator(part.labels, training_classes(part))
-    y = matrix.argmax(axis=1) if (matrix.sum(axis=1) == 1).all() else matrix.astype(int)
+    y, _ = task.targets(part)
     nodes = [cell.nodes(stream)[rows] for stream in streams]
     model = MultipleKernelSVC(
         method=cell.method, combination=cell.combination, kernel=config.kernel, gamma=config.gamma, beta=config.beta,
@@ -96,18 +95,18 @@ def fit(
 def held_out_scores(
     items: LabelledCodes,
     streams: Sequence[Stream],
-    classes: list[str],
+    task: Task,
     config: MklTrainConfig,
     cell: Cell,
     progress: Progress,
 ) -> np.ndarray:
     """Scores of every item by a model that never saw its group; a class that a fold lacks scores −inf in it."""
-    result = np.full((len(items.ids), len(classes)), -np.inf)
+    result = np.full((len(items.ids), len(task.classes)), -np.inf)
     groups = np.array(items.groups)
     for group in sorted(set(items.groups)):
         train_rows, test_rows = np.flatnonzero(groups != group), np.flatnonzero(groups == group)
-        fitted = fit(items, streams, train_rows, config, cell)
-        columns = [classes.index(name) for name in training_classes(items.take(train_rows))]
+        fitted = fit(items, streams, train_rows, task, config, cell)
+        columns = [task.classes.index(name) for name in training_classes(items.take(train_rows), task.negatives)]
         result[np.ix_(test_rows, columns)] = fitted.scores(streams, test_rows)
         progress.item_done("done")
     return result

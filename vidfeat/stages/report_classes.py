@@ -9,7 +9,7 @@ from vidfeat import metrics
 from vidfeat.errors import UsageError
 from vidfeat.report.confusion import confusion_figure, short_name
 from vidfeat.report.scores import ClassScores, classes_figure, difference_figure
-from vidfeat.stages import compare, runs, scores
+from vidfeat.stages import compare, runs
 from vidfeat.stages.config.scores import ConfusionConfig, PerClassConfig
 from vidfeat.stages.sensitivity import names_of
 from vidfeat.stages.summary import Summary
@@ -28,7 +28,7 @@ def confusion(config: ConfusionConfig) -> Summary:
     """Write the picture; the summary has the pairs that are taken for each other most often."""
     _check_picture(config.output)
     tested = read_tested(config.run)
-    found = scores.figures(tested.labels, tested.scores, tested.classes)
+    found = tested.figures()
     counts = np.array(found["confusion"])
     heading = f"{short_name(names_of([config.run])[0], 40)}\naccuracy {100 * found['accuracy']:.1f} %, mean per class "
     heading += f"{100 * found['mean_per_class_accuracy']:.1f} %"
@@ -74,7 +74,7 @@ def class_table(run: TestedRun) -> dict[str, dict[str, Any]]:
 
     Precision and F1 are those of the confusion matrix, which has no items of classes that training did not have.
     """
-    found = scores.figures(run.labels, run.scores, run.classes)
+    found = run.figures()
     counts = np.array(found["confusion"])
     true, predicted = np.nonzero(counts)
     times = counts[true, predicted]

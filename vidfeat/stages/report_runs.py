@@ -14,7 +14,7 @@ from vidfeat.stages import runs, scores
 from vidfeat.stages.config.scores import RunsReportConfig
 from vidfeat.stages.sensitivity import names_of
 from vidfeat.stages.summary import Summary
-from vidfeat.stages.tested import TestedRun, outcome_of, read_tested
+from vidfeat.stages.tested import TestedRun, read_tested
 from vidfeat.store import write_bytes
 
 
@@ -44,16 +44,15 @@ def run(config: RunsReportConfig) -> Summary:
 
 def figures_of(run: TestedRun, config: RunsReportConfig) -> dict[str, Any]:
     """Split, number of items, measures, hit@k, and the 95 % intervals of the measures (None without resampling)."""
-    found, outcome = scores.figures(run.labels, run.scores, run.classes), outcome_of(run)
-    intervals = None
-    if config.bootstrap and len(set(run.groups)) > 1:
-        ends = metrics.bootstrap_figures(outcome, run.groups, config.bootstrap, seed=config.seed)
-        intervals = {name: ends[name].tolist() for name in MEASURES}
+    found, outcome, intervals = run.figures(), run.outcome(), None
+    if config.bootstrap:
+        intervals = scores.intervals(outcome, run.groups, n_resamples=config.bootstrap, seed=config.seed)
+    belongs = outcome.truth >= 0
     return {
         "split": run.split,
         "n_test": len(run.ids),
         **{name: found[name] for name in MEASURES},
-        "hit": {str(k): metrics.hit_at_k(outcome.relevant, run.scores, k) for k in config.ks},
+        "hit": {str(k): metrics.hit_at_k(outcome.relevant[belongs], run.scores[belongs], k) for k in config.ks},
         "intervals": intervals,
     }
 

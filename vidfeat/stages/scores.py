@@ -8,93 +8,75 @@ import numpy as np
 from vidfeat import metrics
 from vidfeat.classify.labels import indicator
 from vidfeat.errors import UsageError
+from vidfeat.metrics import Outcome
+
+
+def judge(labels: Sequence[tuple[str, ...]], scores: np.ndarray, classes: Sequence[str]) -> Outcome:
+    """What is right and wrong of scores ``[items, classes]``.
+
+    Items with several labels are right if the best-scored class is one of them; their class is then that one, else the
+    first of their labels. A label that is not among ``classes`` (unseen in training) is a class beyond the columns of
+    scores. An item without a label belongs to no class. UsageError if none has one.
+    """
+    if not any(labels):
+        raise UsageError(f"None of the {len(labels)} items has a label; only labelled items can be judged.")
+    known = set(classes)
+    relevant = indicator([[name for name in own if name in known] for own in labels], classes)
+    best = scores.argmax(axis=1)
+    right = relevant[np.arange(len(best)), best]
+    unseen = sorted({name for own in labels for name in own} - known)
+    number = {name: place for place, name in enumerate([*classes, *unseen])}
+    truth = [b if r else number[own[0]] if own else -1 for own, b, r in zip(labels, best, right, strict=True)]
+    return Outcome(np.array(truth), right, relevant, scores)
 
 
 def figures(labels: Sequence[tuple[str, ...]], scores: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
     """All figures of ``results.json`` for scores ``[items, classes]``; fractions in 0…1.
 
-    An item whose label is not among ``classes`` (unseen in training) counts as an error and has no row in
-    ``confusion``. Items with several labels are right if the best-scored class is one of them.
+    Right is what :func:`judge` calls so; an item whose label is not among ``classes`` has no row in ``confusion``.
+    Items without a label count in average precision, as negatives of every class, and nowhere else.
     """
-    true, best, truth = _judged(labels, scores, classes)
-    predicted = np.array(classes)[best]
-    known = np.isin(truth, classes)
-    index = {name: column for column, name in enumerate(classes)}
-    confusion = metrics.confusion(
-        np.array([index[name] for name in truth[known]], dtype=int), best[known], len(classes)
-    ) if known.any() else np.zeros((len(classes), len(classes)), dtype=int)  # fmt: skip
+    outcome = judge(labels, scores, classes)
+    belongs = outcome.truth >= 0
+    truth, relevant, kept = outcome.truth[belongs], outcome.relevant[belongs], scores[belongs]
+    best = kept.argmax(axis=1)
+    known = truth < len(classes)
     return {
-        "accuracy": metrics.accuracy(truth, predicted),
-        "mean_per_class_accuracy": metrics.mean_per_class_accuracy(truth, predicted),
-        "map": mean_ap(true, scores),
-        "hit": {str(k): metrics.hit_at_k(true, scores, k) for k in (1, 5)},
+        "accuracy": metrics.accuracy(truth, best),
+        "mean_per_class_accuracy": metrics.mean_per_class_accuracy(truth, best),
+        "map": mean_ap(outcome.relevant, scores),
+        "hit": {str(k): metrics.hit_at_k(relevant, kept, k) for k in (1, 5)},
         "per_class": {
             name: {
-                "n": int(true[:, c].sum()),
-                "accuracy": float(np.mean(best[true[:, c]] == c)) if true[:, c].any() else None,
-                "ap": metrics.average_precision(true[:, c], scores[:, c]) if true[:, c].any() else None,
+                "n": int(of_class.sum()),
+                "accuracy": float(np.mean(best[of_class] == c)) if of_class.any() else None,
+                "ap": metrics.average_precision(outcome.relevant[:, c], scores[:, c]) if of_class.any() else None,
             }
-            for c, name in enumerate(classes)
+            for c, (name, of_class) in enumerate(zip(classes, relevant.T, strict=True))
         },
-        "confusion": confusion.tolist(),
+        "confusion": (
+            metrics.confusion(truth[known], best[known], len(classes)).tolist()
+            if known.any()
+            else np.zeros((len(classes), len(classes)), dtype=int).tolist()
+        ),
         "classes": list(classes),
     }
 
 
 def intervals(
-    labels: Sequence[tuple[str, ...]],
-    scores: np.ndarray,
-    classes: Sequence[str],
-    groups: Sequence[str],
-    *,
-    n_resamples: int,
-    seed: int,
-) -> dict[str, tuple[float, float]]:
-    """95 % intervals of accuracy, mean per-class accuracy and mAP when whole groups are resampled."""
-    true, best, truth = _judged(labels, scores, classes)
-    predicted = np.array(classes)[best]
-    settings = {"n_resamples": n_resamples, "seed": seed}
-    return {
-        "accuracy": accuracy_interval(labels, scores, classes, groups, **settings),
-        "mean_per_class_accuracy": metrics.group_bootstrap(
-            metrics.mean_per_class_accuracy, groups, truth, predicted, **settings
-        ),
-        "map": metrics.group_bootstrap(mean_ap, groups, true, scores, **settings),
-    }
+    outcome: Outcome, groups: Sequence[str], *, n_resamples: int = 2000, seed: int = 0
+) -> dict[str, list[float]] | None:
+    """95 % intervals of accuracy, mean per-class accuracy and mAP when whole groups are resampled.
 
-
-def accuracy_interval(
-    labels: Sequence[tuple[str, ...]],
-    scores: np.ndarray,
-    classes: Sequence[str],
-    groups: Sequence[str],
-    *,
-    n_resamples: int = 2000,
-    seed: int = 0,
-) -> tuple[float, float]:
-    """The 95 % interval of accuracy alone, which is quick: the one that :func:`intervals` gives."""
-    _, best, truth = _judged(labels, scores, classes)
-    return metrics.group_bootstrap(
-        metrics.accuracy, groups, truth, np.array(classes)[best], n_resamples=n_resamples, seed=seed
-    )
+    None for a single group, which says nothing about chance.
+    """
+    if len(set(groups)) < 2:
+        return None
+    found = metrics.bootstrap_figures(outcome, groups, n_resamples, seed=seed)
+    return {name: found[name].tolist() for name in metrics.MEASURES}
 
 
 def mean_ap(true: np.ndarray, scores: np.ndarray) -> float:
     """Mean average precision over the classes that occur in ``true``; 0 if none does."""
     present = true.any(axis=0)
     return metrics.mean_average_precision(true[:, present], scores[:, present]) if present.any() else 0.0
-
-
-def _judged(
-    labels: Sequence[tuple[str, ...]], scores: np.ndarray, classes: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Indicator matrix ``[items, classes]``, number of the best-scored class ``[items]``, one true label each."""
-    if unlabelled := sum(not own for own in labels):
-        raise UsageError(f"{unlabelled} of {len(labels)} items have no label; only labelled items can be judged.")
-    known = set(classes)
-    true = indicator([[name for name in own if name in known] for own in labels], classes)
-    best = scores.argmax(axis=1)
-    right = true[np.arange(len(best)), best]
-    # One label stands for each item: the predicted one if it is right, else the first.
-    truth = np.array([classes[b] if r else own[0] for own, b, r in zip(labels, best, right, strict=True)])
-    return true, best, truth

@@ -7,32 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidfeat.classify.labels import class_names
-from vidfeat.classify.splits import check_disjoint
 from vidfeat.errors import UsageError
 from vidfeat.stages import runs, scores, trials
 from vidfeat.stages.config.options import as_json
 from vidfeat.stages.config.svm import SvmEvalConfig, SvmPredictConfig, SvmTrainConfig
-from vidfeat.stages.labelled import (
-    LabelledCodes,
-    choose_split,
-    labelled_only,
-    merge_labels,
-    read_codes,
-    read_labelled,
-    split_rows,
-    training_classes,
-    with_set,
-)
+from vidfeat.stages.labelled import LabelledCodes, merge_labels, read_codes, read_labelled, with_set
 from vidfeat.stages.sets import sets_to_try
 from vidfeat.stages.several import beside, sets_of_each
 from vidfeat.stages.summary import Summary
+from vidfeat.stages.task import make_task
+from vidfeat.stages.tested import read_tested
 from vidfeat.store import open_codes
 from vidfeat.words import counted
 
 log = logging.getLogger("vidfeat")
-
-LEAVE_ONE_GROUP_OUT = "leave-one-group-out"
 
 
 @dataclass(frozen=True)
@@ -40,7 +28,7 @@ class ScoresSummary:
     """The content of results.json, with intervals where they were asked for."""
 
     results: dict[str, Any]
-    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    intervals: dict[str, list[float]] = field(default_factory=dict)
     exit_code: int = 0
 
     def as_dict(self) -> dict[str, Any]:
@@ -57,7 +45,7 @@ def train(config: SvmTrainConfig) -> ScoresSummary:
     runs.check_free(config.output, config.overwrite)
     data, names = _read(config)
     data, renamed = merge_labels(data, config.merge_labels)
-    split, task = _task(data, config)
+    task = make_task(data, config.split, config.leave_one_group_out, config.unlabelled)
     found = []
     for name in names:
         data = data if name == names[0] else with_set(data, config.codes[0], name)
@@ -84,7 +72,7 @@ def train(config: SvmTrainConfig) -> ScoresSummary:
         "C": model.C,
         "cross_validation": trials.validation_facts(found, chosen, sets_of_folds),
         "set": chosen.set,
-        "split": split,
+        "split": task.split,
         "train_ids": train_part.ids,
         "train_ids_sha256": hashlib.sha256("\n".join(train_part.ids).encode()).hexdigest(),
         "test_groups": test_part.groups,
@@ -97,9 +85,10 @@ def train(config: SvmTrainConfig) -> ScoresSummary:
     if model.calibration is not None:
         meta["calibration"] = model.calibration.as_dict()
     results = {
-        "split": split,
+        "split": task.split,
         "n_train": len(train_part.ids),
         "n_test": len(test_part.ids),
+        **unlabelled_count(test_part.labels),
         **scores.figures(test_part.labels, test_scores, task.classes),
         **{name: meta[name] for name in ("set", "C", "cross_validation")},
         **how,
@@ -110,7 +99,7 @@ def train(config: SvmTrainConfig) -> ScoresSummary:
     predictions = (test_part.ids, parts, test_part.labels, test_scores, task.classes, probabilities)
     more = {}
     if len(names) > 1:
-        more["sensitivity.json"] = trials.sensitivity(found, chosen, split, test_part, task.classes)
+        more["sensitivity.json"] = trials.sensitivity(found, chosen, task.split, test_part, task.classes)
     support = [] if model.support is None else [train_part.ids[row] for row in model.support]
     runs.write_run(config.output, runs.Run(model.model, meta, support), results, predictions, more)
     return ScoresSummary(results)
@@ -133,26 +122,6 @@ def _sources(data: LabelledCodes, chosen: str) -> list[dict[str, Any]]:
     if len(named) == 1:  # the last set that was read need not be the chosen one
         named[0]["set"] = chosen
     return [{**source, "dimension": X.shape[1]} for source, X in zip(named, data.arrays, strict=True)]
-
-
-def _task(data: LabelledCodes, config: SvmTrainConfig) -> tuple[str, trials.Task]:
-    """The name of the split, and who trains and is tested in it."""
-    if config.leave_one_group_out:
-        rows = list(range(len(data.ids)))
-        return LEAVE_ONE_GROUP_OUT, trials.Task(rows, rows, training_classes(data), True)
-    split = choose_split(data, config.split)
-    train_rows, test_rows = split_rows(data, split)
-    train_part, test_part = data.take(train_rows), data.take(test_rows)
-    check_disjoint(train_part.ids, test_part.ids, train_part.groups, test_part.groups)
-    classes, test_rows = training_classes(train_part), labelled_only(data, test_rows)
-    _warn_of_unseen(test_part, classes)
-    return split, trials.Task(train_rows, test_rows, classes, False)
-
-
-def _warn_of_unseen(test_part: LabelledCodes, classes: list[str]) -> None:
-    unseen = sorted(set(class_names(test_part.labels)) - set(classes))
-    if unseen:
-        log.warning("Test labels that no training item has count as errors: %s.", ", ".join(unseen))
 
 
 def predict(config: SvmPredictConfig) -> Summary:
@@ -197,6 +166,12 @@ def check_same_codes(trained: dict[str, Any], given: dict[str, Any], path: Any) 
         )
 
 
+def unlabelled_count(labels: Sequence[tuple[str, ...]]) -> dict[str, int]:
+    """The entry of results.json for test items that belong to no class; nothing if there are none."""
+    count = sum(not own for own in labels)
+    return {"n_test_unlabelled": count} if count else {}
+
+
 def evaluate(config: SvmEvalConfig) -> ScoresSummary | Summary:
     """Figures of one run, or of several side by side."""
     if len(config.runs) == 1:
@@ -210,14 +185,11 @@ def evaluate(config: SvmEvalConfig) -> ScoresSummary | Summary:
 
 def evaluate_run(folder: Path, config: SvmEvalConfig) -> ScoresSummary:
     """Figures from predictions.csv, with intervals by resampling the groups of the test items."""
-    ids, labels, test_scores, classes = runs.read_predictions(folder)
-    results = runs.read_json(folder, "results.json")
-    meta = runs.read_json(folder, "model.json")
-    results = {**results, **scores.figures(labels, test_scores, classes)}
+    run = read_tested(folder)
+    results = {**run.results, **run.figures()}
     if not config.bootstrap:
         return ScoresSummary(results)
-    groups = meta["test_groups"]
-    if len(groups) != len(ids):
-        raise UsageError(f"{folder}: model.json has {len(groups)} test groups, predictions.csv has {len(ids)} rows.")
-    found = scores.intervals(labels, test_scores, classes, groups, n_resamples=config.bootstrap, seed=config.seed)
-    return ScoresSummary(results, found)
+    found = scores.intervals(run.outcome(), run.groups, n_resamples=config.bootstrap, seed=config.seed)
+    if found is None:
+        log.warning("%s: all test items are in one group (%s), so there are no intervals.", folder, run.groups[0])
+    return ScoresSummary(results, found or {})

@@ -11,10 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from vidfeat.classify.labels import indicator
 from vidfeat.errors import UsageError
 from vidfeat.metrics import Outcome
-from vidfeat.stages import runs
+from vidfeat.stages import runs, scores
 
 log = logging.getLogger("vidfeat")
 
@@ -36,21 +35,30 @@ class TestedRun:
     def split(self) -> str | None:
         return self.results.get("split")
 
+    def outcome(self) -> Outcome:
+        """What is right and wrong."""
+        return scores.judge(self.labels, self.scores, self.classes)
+
+    def figures(self) -> dict[str, Any]:
+        """Those of ``results.json``, anew from the scores."""
+        return scores.figures(self.labels, self.scores, self.classes)
+
 
 def read_tested(folder: Path) -> TestedRun:
     """Read one run; UsageError in words if it is none, or its files do not fit together."""
     results = runs.read_json(folder, "results.json")
-    ids, labels, scores, classes = runs.read_predictions(folder)
+    ids, labels, values, classes = runs.read_predictions(folder)
     meta = runs.read_json(folder, "model.json") if (folder / "model.json").is_file() else {}
     if not ids or len(classes) < 2 or len(set(ids)) < len(ids):
         raise UsageError(
             f"{folder}/predictions.csv has {len(ids)} rows ({len(set(ids))} different ids) and scores of "
             f"{len(classes)} classes; a run has one row of each test item, and two classes or more. Train again."
         )
-    if unlabelled := sum(not own for own in labels):
+    unlabelled = sum(not own for own in labels)
+    if unlabelled != results.get("n_test_unlabelled", 0):
         raise UsageError(f"{folder}/predictions.csv: {unlabelled} of {len(ids)} items have no label to judge them by.")
-    if np.isnan(scores).any():
-        row = int(np.flatnonzero(np.isnan(scores).any(axis=1))[0])
+    if np.isnan(values).any():
+        row = int(np.flatnonzero(np.isnan(values).any(axis=1))[0])
         raise UsageError(f"{folder}/predictions.csv: a score of {ids[row]!r} is NaN. Train again.")
     groups = results.get("test_groups", meta.get("test_groups"))
     if groups is None:
@@ -58,7 +66,7 @@ def read_tested(folder: Path) -> TestedRun:
         groups = ids
     if len(groups) != len(ids):
         raise UsageError(f"{folder} has {len(groups)} test groups, but predictions.csv has {len(ids)} rows.")
-    return TestedRun(folder, ids, labels, list(groups), scores, classes, results, meta)
+    return TestedRun(folder, ids, labels, list(groups), values, classes, results, meta)
 
 
 def in_order_of(first: TestedRun, other: TestedRun) -> TestedRun:
@@ -110,19 +118,3 @@ def _check_same(first: TestedRun, other: TestedRun, what: str, ours: Sequence[st
 
 def _listed(entry: str | tuple[str, ...]) -> tuple[str, ...]:
     return (entry,) if isinstance(entry, str) else entry
-
-
-def outcome_of(run: TestedRun) -> Outcome:
-    """What the measures of :mod:`vidfeat.metrics.paired` take: right and wrong as ``results.json`` counts them.
-
-    Items with several labels are right if the best-scored class is one of them; their class is then that one, else the
-    first of their labels. A label that no training item has is a class beyond the columns of scores.
-    """
-    known = set(run.classes)
-    relevant = indicator([[name for name in own if name in known] for own in run.labels], run.classes)
-    best = run.scores.argmax(axis=1)
-    right = relevant[np.arange(len(best)), best]
-    unseen = sorted({name for own in run.labels for name in own} - known)
-    number = {name: place for place, name in enumerate([*run.classes, *unseen])}
-    truth = [b if r else number[own[0]] for own, b, r in zip(run.labels, best, right, strict=True)]
-    return Outcome(np.array(truth), right, relevant, run.scores)

@@ -17,29 +17,15 @@ import numpy as np
 from vidfeat.classify.bases import Bases
 from vidfeat.classify.crossval import CrossValidation
 from vidfeat.classify.kernel_model import KernelModel
-from vidfeat.errors import UsageError
 from vidfeat.progress import Progress
 from vidfeat.stages import scores
 from vidfeat.stages.config.svm import SvmTrainConfig
 from vidfeat.stages.fitting import Fitted, bases_of, device_of, fit, solver_of
-from vidfeat.stages.labelled import LabelledCodes, training_classes
+from vidfeat.stages.labelled import LabelledCodes
 from vidfeat.stages.sets import rank_pooling_C
+from vidfeat.stages.task import Task
 
 log = logging.getLogger("vidfeat")
-
-
-@dataclass(frozen=True)
-class Task:
-    """Who trains and who is tested: rows of the data, the same for every set."""
-
-    train_rows: list[int]
-    test_rows: list[int]  # leaving one group out: all, as are the rows of training
-    classes: list[str]
-    leave_one_group_out: bool
-
-    def parts(self, data: LabelledCodes) -> tuple[LabelledCodes, LabelledCodes]:
-        """The items of training and of the test."""
-        return (data, data) if self.leave_one_group_out else (data.take(self.train_rows), data.take(self.test_rows))
 
 
 @dataclass(frozen=True)
@@ -67,10 +53,9 @@ def try_set(name: str, data: LabelledCodes, task: Task, config: SvmTrainConfig, 
     bases = bases_of(train_part, config, solver)
     fold_scores: tuple[float, ...] = ()
     if task.leave_one_group_out:
-        test_scores, probabilities, fold_scores = _leave_one_group_out(
-            data, bases, task.classes, config, one_of_several
-        )
-    model = fit(train_part, task.classes, bases, config, one_of_several, show_progress=not task.leave_one_group_out)
+        test_scores, probabilities, fold_scores = _leave_one_group_out(data, bases, task, config, one_of_several)
+    y, classes = task.targets(train_part)
+    model = fit(train_part, y, classes, bases, config, one_of_several, show_progress=not task.leave_one_group_out)
     if not task.leave_one_group_out:
         test_scores = model.model.scores(test_part.arrays, device_of(config.device, len(test_part.ids)))
         probabilities = model.calibration.probabilities(test_scores) if model.calibration else None
@@ -141,8 +126,9 @@ def sensitivity(trials: list[Trial], chosen: Trial, split: str, test: LabelledCo
     rows = []
     for trial in trials:
         interval = None
-        if measure == "accuracy" and len(set(test.groups)) > 1:
-            interval = scores.accuracy_interval(test.labels, trial.test_scores, classes, test.groups)
+        if measure == "accuracy":
+            found = scores.intervals(scores.judge(test.labels, trial.test_scores, classes), test.groups)
+            interval = found and found["accuracy"]
         rows.append(
             {
                 "set": trial.set,
@@ -158,7 +144,7 @@ def sensitivity(trials: list[Trial], chosen: Trial, split: str, test: LabelledCo
 
 
 def _leave_one_group_out(
-    data: LabelledCodes, bases: Bases | None, classes: list[str], config: SvmTrainConfig, one_of_several: bool
+    data: LabelledCodes, bases: Bases | None, task: Task, config: SvmTrainConfig, one_of_several: bool
 ) -> tuple[np.ndarray, np.ndarray | None, tuple[float, ...]]:
     """Scores, and probabilities if they are asked for, of every item by a model that never saw its group; a class that
     a fold lacks scores −inf in it.
@@ -166,12 +152,7 @@ def _leave_one_group_out(
     With several sets also the score of the cross-validation inside every fold, by sorted group.
     """
     groups = sorted(set(data.groups))
-    if len(groups) < 2:
-        raise UsageError(
-            f"--leave-one-group-out needs two groups or more; all {len(data.ids)} items are in {groups[0]!r}. "
-            "Give --manifest with a group column."
-        )
-    result = np.full((len(data.ids), len(classes)), -np.inf)
+    result = np.full((len(data.ids), len(task.classes)), -np.inf)
     calibrated = np.zeros(result.shape) if config.probabilities else None
     validations = []
     with Progress(len(groups), unit="groups") as progress:
@@ -179,9 +160,9 @@ def _leave_one_group_out(
             is_test = np.array([own == group for own in data.groups])
             train_rows, test_rows = np.flatnonzero(~is_test), np.flatnonzero(is_test)
             part = data.take(train_rows)
-            known = training_classes(part)
-            model = fit(part, known, None if bases is None else bases.part(train_rows), config, one_of_several)
-            place = np.ix_(test_rows, [classes.index(name) for name in known])
+            y, known = task.targets(part)
+            model = fit(part, y, known, None if bases is None else bases.part(train_rows), config, one_of_several)
+            place = np.ix_(test_rows, [task.classes.index(name) for name in known])
             found = _held_out_scores(model, data, bases, train_rows, test_rows)
             result[place] = found
             if calibrated is not None:

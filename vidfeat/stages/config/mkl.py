@@ -32,6 +32,12 @@ class MklTrainConfig:
     merge_labels: str | None = option(
         None, "Join classes before training, e.g. down=sitdown,falling. Several joined by ';'.", metavar="NEW=A,B"
     )
+    unlabelled: Literal["auto", "negative", "refuse"] = option(
+        "auto",
+        "Items without a label. negative: they belong to no class, as in detection; in the test they count in average "
+        "precision alone. refuse: none may train, and they are left out of the test. auto = negative if some item has "
+        "several labels, else refuse.",
+    )
     manifest: Path | None = option(
         None, "CSV whose labels, groups and splits replace the stored ones; only its items are used."
     )
