@@ -15,7 +15,7 @@ from vidfeat.stages import encode, import_, predict, svm
 from vidfeat.stages.config.encode import EncodeConfig
 from vidfeat.stages.config.files import ImportConfig, PredictConfig
 from vidfeat.stages.config.svm import SvmEvalConfig, SvmPredictConfig, SvmTrainConfig
-from vidfeat.store import CodesWriter, open_codes
+from vidfeat.store import CodesWriter, fs, open_codes
 
 CLASSES = ("left", "right", "still")
 
@@ -235,7 +235,9 @@ def test_wrong_splits_sets_and_folders_are_refused(codes, trained, tmp_path):
         svm.train(SvmTrainConfig(codes=codes, output=trained))
     out.mkdir()
     (out / "thesis.tex").write_text("precious")
-    with pytest.raises(UsageError, match="not a run of vidfeat svm"):
+    with pytest.raises(
+        UsageError, match=r"R holds 'thesis\.tex', which is no part of a run of svm, mkl or fuse, so --overwrite leaves"
+    ):
         svm.train(SvmTrainConfig(codes=codes, output=out, overwrite=True))
     assert (out / "thesis.tex").read_text() == "precious"
     with pytest.raises(UsageError, match="is not a run: it has no"):
@@ -260,14 +262,14 @@ def test_a_run_that_cannot_be_replaced_stays(codes, tmp_path, monkeypatch):
     config = {"codes": codes, "output": tmp_path / "RUN", "C": "1"}
     svm.train(SvmTrainConfig(**config))
     before = (tmp_path / "RUN" / "model.json").read_bytes()
-    rename = svm.runs.fs.rename
+    rename = fs.rename
 
     def refuse(source, target):
         if source.name == "new":
             raise OSError(errno.ENOSPC, "No space left on device")
         rename(source, target)
 
-    monkeypatch.setattr(svm.runs.fs, "rename", refuse)
+    monkeypatch.setattr(fs, "rename", refuse)
     with pytest.raises(StorageError, match="RUN: No space left on device"):
         svm.train(SvmTrainConfig(**config, overwrite=True))
     assert [path.name for path in tmp_path.iterdir()] == ["RUN"]
@@ -280,7 +282,7 @@ def test_outputs_into_missing_folders_are_refused_before_any_work(codes, trained
     def work(*arguments):
         raise AssertionError("work began")
 
-    for name in ("stages.svm.read_labelled", "stages.svm.runs.read_run", "stages.extract.run"):
+    for name in ("stages.svm.read_labelled", "stages.trained.read_trained", "stages.extract.run"):
         monkeypatch.setattr(f"vidfeat.{name}", work)
     with pytest.raises(UsageError, match="does not exist"):
         svm.train(SvmTrainConfig(codes=codes, output=lost))

@@ -199,7 +199,7 @@ def test_only_fused_runs_are_replaced(tmp_path):
     with pytest.raises(UsageError, match="F is one of the runs to fuse"):
         fused([second, tmp_path / "F"], tmp_path / "F", overwrite=True)
     (tmp_path / "F" / "notes.txt").write_text("mine")
-    with pytest.raises(UsageError, match=r"holds 'notes\.txt', which vidfeat does not write"):
+    with pytest.raises(UsageError, match=r"F holds 'notes\.txt', which is no part of a run of svm, mkl or fuse"):
         fused([first, second], tmp_path / "F", overwrite=True)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["F", "x", "y"]
 

@@ -152,7 +152,7 @@ def test_wrong_codes_are_refused_in_words(streams, trained, tmp_path):
         train([streams[0], other], tmp_path / "R")
     with pytest.raises(UsageError, match=r"--levels is 4, but the pyramid of .*rgb.h5 has 3. Encode with --pyramid 4"):
         train(streams[:1], tmp_path / "R", levels=4)
-    with pytest.raises(UsageError, match=r"1 codes files came; the run was trained on 2 \(rgb, flow\)"):
+    with pytest.raises(UsageError, match=r"1 codes file came; the run was trained on 2 \(rgb, flow\)"):
         mkl.predict(MklPredictConfig(run=trained, codes=streams[:1], output=tmp_path / "p.csv"))
     with pytest.raises(UsageError, match=r"feature: x there, y in the run"):
         mkl.predict(MklPredictConfig(run=trained, codes=[streams[0], streams[0]], output=tmp_path / "p.csv"))

@@ -64,8 +64,9 @@ _SVM_TRAIN = (
 )
 _SVM_PREDICT = "Score other codes with a trained model.\n\nExample:  vidfeat svm predict RUN more.h5 -o predictions.csv"
 _PREDICT = (
-    "From new videos to labels: extraction, encoding and model are those of the run.\n\n"
-    "Example:  vidfeat predict RUN new.mp4"
+    "From new videos, or features of them, to labels: extraction, encoding and model are those of the run, which "
+    "'vidfeat svm train' or 'vidfeat mkl train' wrote.\n\n"
+    "Example:  vidfeat predict RUN new.mp4  or  vidfeat predict RUN more-feats.h5 -o predictions.csv"
 )
 _DEMO = (
     "Make a small labelled set of videos and run the whole path on it (under two minutes, no network needed).\n\n"

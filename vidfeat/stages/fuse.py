@@ -1,7 +1,6 @@
 """``vidfeat fuse``: one run from the class scores of several."""
 
 import logging
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,9 @@ from vidfeat.progress import Progress
 from vidfeat.stages import runs, scores, svm
 from vidfeat.stages.config.fusion import FuseConfig
 from vidfeat.stages.config.options import as_json
-from vidfeat.stages.places import NewFolder, check_replaceable
 from vidfeat.stages.sensitivity import names_of
 from vidfeat.stages.task import LEAVE_ONE_GROUP_OUT
 from vidfeat.stages.tested import TestedRun, in_order_of, read_tested, same_training
-from vidfeat.store import write_json
 
 log = logging.getLogger("vidfeat")
 
@@ -61,7 +58,9 @@ def run(config: FuseConfig) -> FuseSummary:
         "format": FORMAT, "version": VERSION, "classes": first.classes, **facts, "split": first.split,
         "train_ids": first.meta.get("train_ids"), "train_ids_sha256": sha, "test_groups": first.groups,
     }  # fmt: skip
-    _write(config.output, meta, results, fused, first)
+    predictions = (first.ids, ["test"] * len(first.ids), first.labels, fused, first.classes)
+    with runs.writing_run(config.output, meta, results, predictions):
+        pass  # it has no model of its own
     rows = []
     for name, one, weight in zip(names_of(config.runs), tested, facts["weights"], strict=True):
         own = one.figures()
@@ -69,8 +68,6 @@ def run(config: FuseConfig) -> FuseSummary:
     return FuseSummary(results, rows, config.output)
 
 
-# The files of a fused run, which has no model of its own.
-_OWN = re.compile(r"(model|results)\.json|predictions\.csv")
 _SHOWN = ("accuracy", "mean_per_class_accuracy", "map")
 
 
@@ -93,27 +90,11 @@ def _one_in_the_other(first: TestedRun, other: TestedRun) -> bool:
     return bool(a and b) and (a <= b or b <= a)
 
 
-def _write(output: Path, meta: dict[str, Any], results: dict[str, Any], fused: np.ndarray, first: TestedRun) -> None:
-    """The folder as a whole, or what was there before."""
-    folder = NewFolder(output, _OWN)
-    try:
-        write_json(folder.folder / "model.json", meta)
-        write_json(folder.folder / "results.json", results)
-        parts = ["test"] * len(first.ids)
-        runs.write_predictions(
-            folder.folder / "predictions.csv", first.ids, parts, first.labels, fused, first.classes
-        )  # fmt: skip
-        folder.publish()
-    finally:
-        folder.abandon()
-
-
 def _check_output(config: FuseConfig) -> None:
     runs.check_free(config.output, config.overwrite)
-    if config.output.exists() and any(config.output.iterdir()):
-        if runs.read_json(config.output, "model.json").get("format") != FORMAT:
-            raise UsageError(f"{config.output} is a run, but none of vidfeat fuse, so --overwrite leaves it alone.")
-        check_replaceable(config.output, _OWN)
+    trained = config.output / "model.json"
+    if trained.exists() and runs.read_json(config.output, "model.json").get("format") != FORMAT:
+        raise UsageError(f"{config.output} is a run, but none of vidfeat fuse, so --overwrite leaves it alone.")
     for folder in (*config.runs, *config.validation):
         if folder.resolve() == config.output.resolve():
             raise UsageError(f"The output {config.output} is one of the runs to fuse. Choose another folder.")

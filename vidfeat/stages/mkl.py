@@ -1,25 +1,22 @@
 """``vidfeat mkl train|predict|eval``: multiple-kernel learning over the nodes of temporal pyramids."""
 
 import hashlib
-import logging
 from typing import Any
 
 import numpy as np
 
-from vidfeat.errors import UsageError
 from vidfeat.progress import Progress
 from vidfeat.stages import mkl_runs, runs, scores, svm
-from vidfeat.stages.config.mkl import MklEvalConfig, MklPredictConfig, MklTrainConfig
+from vidfeat.stages.config.mkl import MklEvalConfig, MklTrainConfig
 from vidfeat.stages.config.options import as_json
 from vidfeat.stages.labelled import LabelledCodes, merge_labels
 from vidfeat.stages.mkl_fits import COLUMNS, Cell, Fitted, fit, held_out_scores
 from vidfeat.stages.mkl_streams import Stream, read_streams
-from vidfeat.stages.relabel import join_labels
 from vidfeat.stages.summary import Summary
 from vidfeat.stages.task import Task, make_task
-from vidfeat.store import open_codes
+from vidfeat.stages.trained import predict
 
-log = logging.getLogger("vidfeat")
+__all__ = ["evaluate", "predict", "train"]
 
 
 def train(config: MklTrainConfig) -> svm.ScoresSummary:
@@ -52,34 +49,6 @@ def train(config: MklTrainConfig) -> svm.ScoresSummary:
     predictions = (test_part.ids, ["test"] * len(test_part.ids), test_part.labels, test_scores, task.classes)
     mkl_runs.write_run(config.output, fitted.model, streams, task.train_rows, meta, results, predictions)
     return svm.ScoresSummary(results)
-
-
-def predict(config: MklPredictConfig) -> Summary:
-    """Score every item of codes made with the run's own extraction and encoding."""
-    runs.check_table(config.output)
-    run = mkl_runs.read_run(config.run)
-    wanted = run.meta["streams"]
-    if len(config.codes) != len(wanted):
-        raise UsageError(
-            f"{len(config.codes)} codes files came; the run was trained on {len(wanted)} "
-            f"({', '.join(stream['name'] for stream in wanted)}): give one of each stream, in this order."
-        )
-    codes, ids, labels = [], None, []
-    for path, stream in zip(config.codes, wanted, strict=True):
-        with open_codes(path) as stored:
-            svm.check_same_codes(stream["provenance"], stored.provenance, path)
-            codes.append(stored.codes(stream["set"]))
-            if ids is None:
-                ids, labels = list(stored.ids), stored.labels
-            elif ids != list(stored.ids):
-                raise UsageError(f"{config.codes[0]} and {path} do not hold the same items: encode the same videos.")
-    trained = set(run.meta["train_ids"]) & set(ids)
-    if trained:
-        log.warning("%d of %d items were in the training part; figures on them say nothing.", len(trained), len(ids))
-    parts = ["train" if item_id in trained else "" for item_id in ids]
-    joined = [join_labels(own, run.meta["merge_labels"]) for own in labels]
-    runs.write_predictions(config.output, ids, parts, joined, run.scores(codes), run.meta["classes"])
-    return Summary({"output": str(config.output), "items": len(ids)})
 
 
 def evaluate(config: MklEvalConfig) -> svm.ScoresSummary | Summary:

@@ -5,8 +5,6 @@ coefficients with the codes of the support vectors.
 """
 
 import io
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -22,7 +20,8 @@ from vidfeat.errors import UsageError
 from vidfeat.report.mkl import WeightTree, weight_trees_figure
 from vidfeat.stages import runs
 from vidfeat.stages.mkl_streams import Stream, spread
-from vidfeat.store import fs, write_bytes, write_json, write_text
+from vidfeat.stages.relabel import join_labels
+from vidfeat.store import write_bytes, write_json, write_text
 from vidfeat.store.machines import Machines, read_machines, write_machines
 
 FORMAT, VERSION = "vidfeat-mkl", 1
@@ -38,6 +37,19 @@ class MklRun:
     weights: np.ndarray | None  # [classes, Σ dimensions]
     biases: np.ndarray | None
     machines: NodeMachines | None
+
+    @property
+    def command(self) -> str:
+        return "vidfeat mkl"
+
+    @property
+    def classes(self) -> list[str]:
+        return self.meta["classes"]
+
+    @property
+    def sources(self) -> list[dict[str, Any]]:
+        """Per stream: name, set, dimension, blocks, provenance."""
+        return self.meta["streams"]
 
     def scores(self, codes: Sequence[np.ndarray]) -> np.ndarray:
         """float64 ``[items, classes]`` of the codes of every stream, as they were encoded."""
@@ -55,6 +67,13 @@ class MklRun:
         scores = self.machines.scores(nodes)
         return np.hstack([-scores, scores]) if scores.shape[1] < len(self.meta["classes"]) else scores
 
+    def probabilities(self, scores: np.ndarray) -> None:
+        """None: weights of nodes are learnt without calibration."""
+
+    def joined(self, labels: Sequence[tuple[str, ...]]) -> list[tuple[str, ...]]:
+        """Labels of new items, with the classes joined that training joined (``--merge-labels``)."""
+        return [join_labels(own, self.meta["merge_labels"]) for own in labels]
+
 
 def write_run(
     folder: Path,
@@ -65,27 +84,12 @@ def write_run(
     results: dict[str, Any],
     predictions: Sequence[Any],
 ) -> None:
-    """Write the folder under a private name and rename it; StorageError leaves the run that was there before."""
+    """Write the folder as :func:`vidfeat.stages.runs.writing_run` does, with the weights and the heat map."""
     weights = beta_facts(model, streams, meta["classes"])
-    with fs.writing(folder):
-        private = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        new, old = private / "new", private / "old"
-        try:
-            new.mkdir()
-            _write_model(new, model, streams, train_rows, meta)
-            write_json(new / "model.json", meta)
-            write_json(new / "results.json", results)
-            write_json(new / "beta.json", weights)
-            write_bytes(new / "beta.png", heat_map(weights))
-            runs.write_predictions(new / "predictions.csv", *predictions)
-            if folder.exists():
-                fs.rename(folder, old)
-            fs.rename(new, folder)
-            fs.fsync_dir(folder.parent)
-        finally:
-            if old.exists() and not folder.exists():
-                fs.rename(old, folder)
-            shutil.rmtree(private, ignore_errors=True)
+    with runs.writing_run(folder, meta, results, predictions) as new:
+        _write_model(new, model, streams, train_rows, meta)
+        write_json(new / "beta.json", weights)
+        write_bytes(new / "beta.png", heat_map(weights))
 
 
 def _write_model(folder: Path, model: MultipleKernelSVC, streams, train_rows, meta) -> None:

@@ -1,11 +1,10 @@
 """The folder RUN: results.json, predictions.csv, model.json, and the model (:mod:`vidfeat.stages.run_model`)."""
 
+import contextlib
 import csv
 import json
-import os
-import shutil
-import tempfile
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,35 @@ import numpy as np
 from vidfeat.classify.linear_model import LinearModel
 from vidfeat.classify.platt import Calibration
 from vidfeat.errors import UsageError
+from vidfeat.stages.new_folder import check_place, check_table, foreign_names, new_folder
 from vidfeat.stages.relabel import join_labels
 from vidfeat.stages.run_model import Model, model_file, read_model, write_model
-from vidfeat.store import fs, write_csv, write_json
+from vidfeat.store import write_csv, write_json
 
-__all__ = ["FORMAT", "VERSIONS", "Run", "model_file", "read_predictions", "read_run", "write_run"]
+__all__ = [
+    "FORMAT",
+    "OWN_FILES",
+    "VERSIONS",
+    "Run",
+    "check_free",
+    "check_place",
+    "check_table",
+    "model_file",
+    "read_json",
+    "read_predictions",
+    "read_run",
+    "write_predictions",
+    "write_run",
+    "writing_run",
+]
 
 FORMAT = "vidfeat-svm"
 # 1: linear one-vs-rest machines, one LIBSVM file per class. 2: all others.
 VERSIONS = (1, 2)
+# What the folder of a run of svm, mkl or fuse may hold for --overwrite to replace it.
+OWN_FILES = re.compile(
+    r"(model|results|sensitivity|beta)\.json|predictions\.csv|beta\.png|model\.h5|(class-\d+|pair-\d+-\d+)\.libsvm"
+)
 
 
 @dataclass(frozen=True)
@@ -33,6 +52,10 @@ class Run:
     model: Model
     meta: dict[str, Any]
     support_ids: Sequence[str] = ()  # of kernel machines
+
+    @property
+    def command(self) -> str:
+        return "vidfeat svm"
 
     @property
     def classes(self) -> list[str]:
@@ -63,63 +86,43 @@ def version_of(model: Model) -> int:
     return 1 if isinstance(model, LinearModel) and model.multiclass == "ovr" else 2
 
 
-def check_place(output: Path) -> None:
-    """UsageError, before any work, unless a file or folder of this name can be made."""
-    if not output.parent.is_dir():
-        raise UsageError(f"The folder {output.parent} of the output {output.name} does not exist. Create it first.")
-    if not os.access(output.parent, os.W_OK | os.X_OK):
-        raise UsageError(f"The folder {output.parent} of the output {output.name} may not be written to.")
-
-
-def check_table(output: Path) -> None:
-    """UsageError, before any work, unless a CSV of this name can be written."""
-    check_place(output)
-    if output.is_dir():
-        raise UsageError(f"The output {output} is a folder; give the name of a file, such as predictions.csv.")
-
-
 def check_free(folder: Path, overwrite: bool) -> None:
     """UsageError, before any work, if RUN cannot be made, or exists and may not be replaced."""
     check_place(folder)
-    if folder.exists() and not overwrite:
+    if not folder.exists():
+        return
+    if not overwrite:
         raise UsageError(f"{folder} exists already. Choose another folder, or give --overwrite to replace it.")
-    if (
-        folder.exists()
-        and not (folder / "model.json").is_file()
-        and any(folder.iterdir() if folder.is_dir() else [folder])
-    ):
-        raise UsageError(
-            f"{folder} exists and is not a run of vidfeat svm, so --overwrite leaves it alone. Choose another folder."
-        )
+    others = foreign_names(folder, OWN_FILES) if folder.is_dir() else []
+    if not folder.is_dir() or others:
+        holds = f"holds {others[0]!r}, which is no part of a run of svm, mkl or fuse" if others else "is a file"
+        raise UsageError(f"{folder} {holds}, so --overwrite leaves it alone. Choose another folder.")
+
+
+@contextlib.contextmanager
+def writing_run(
+    folder: Path, meta: Mapping[str, Any], results: Mapping[str, Any], predictions: Sequence[Any]
+) -> Iterator[Path]:
+    """Write RUN; what else belongs to it is written inside the ``with``, into the folder that it gives.
+
+    The folder is there as a whole or not at all. ``predictions`` are the arguments of ``write_predictions`` after the
+    path. StorageError if the disk fails; a run that was there before is then still there.
+    """
+    with new_folder(folder, OWN_FILES) as new:
+        yield new
+        write_json(new / "model.json", meta)
+        write_json(new / "results.json", results)
+        write_predictions(new / "predictions.csv", *predictions)
 
 
 def write_run(
     folder: Path, run: Run, results: dict[str, Any], predictions: Sequence[Any], more: Mapping[str, Any]
 ) -> None:
-    """Write the folder under a private name and rename it, so that a half-written run never has its name.
-
-    ``predictions`` are the arguments of ``write_predictions`` after the path, ``more`` further JSON files by name.
-    StorageError if the disk fails; a run that was there before is then still there.
-    """
-    with fs.writing(folder):
-        # Everything that is removed in the end lies in this folder, which nobody else has made or knows.
-        private = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        new, old = private / "new", private / "old"
-        try:
-            new.mkdir()
-            write_model(new, run.model, run.support_ids, run.classes)
-            write_json(new / "model.json", run.meta)
-            write_predictions(new / "predictions.csv", *predictions)
-            for name, content in {"results.json": results, **more}.items():
-                write_json(new / name, content)
-            if folder.exists():
-                fs.rename(folder, old)
-            fs.rename(new, folder)
-            fs.fsync_dir(folder.parent)
-        finally:
-            if old.exists() and not folder.exists():
-                fs.rename(old, folder)
-            shutil.rmtree(private, ignore_errors=True)
+    """Write the folder of a run of ``vidfeat svm``; ``more`` are further JSON files by name."""
+    with writing_run(folder, run.meta, results, predictions) as new:
+        write_model(new, run.model, run.support_ids, run.classes)
+        for name, content in more.items():
+            write_json(new / name, content)
 
 
 def read_json(folder: Path, name: str) -> dict[str, Any]:
@@ -139,7 +142,7 @@ def read_run(folder: Path) -> Run:
     if meta.get("format") != FORMAT or meta.get("version") not in VERSIONS:
         raise UsageError(
             f"{folder}/model.json is {meta.get('format')!r} version {meta.get('version')}; this vidfeat reads "
-            f"{FORMAT!r} version {' and '.join(map(str, VERSIONS))}. Train again."
+            f"{FORMAT!r} version {' and '.join(map(str, VERSIONS))}. Train with 'vidfeat svm train'."
         )
     return Run(read_model(folder, meta), meta)
 

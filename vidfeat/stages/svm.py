@@ -7,18 +7,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from vidfeat.errors import UsageError
 from vidfeat.stages import runs, scores, trials
 from vidfeat.stages.config.options import as_json
-from vidfeat.stages.config.svm import SvmEvalConfig, SvmPredictConfig, SvmTrainConfig
-from vidfeat.stages.labelled import LabelledCodes, merge_labels, read_codes, read_labelled, with_set
+from vidfeat.stages.config.svm import SvmEvalConfig, SvmTrainConfig
+from vidfeat.stages.labelled import LabelledCodes, merge_labels, read_labelled, with_set
 from vidfeat.stages.sets import sets_to_try
 from vidfeat.stages.several import beside, sets_of_each
 from vidfeat.stages.summary import Summary
 from vidfeat.stages.task import make_task
 from vidfeat.stages.tested import read_tested
-from vidfeat.store import open_codes
-from vidfeat.words import counted
+from vidfeat.stages.trained import predict
+
+__all__ = ["ScoresSummary", "evaluate", "evaluate_run", "predict", "train", "unlabelled_count"]
 
 log = logging.getLogger("vidfeat")
 
@@ -122,48 +122,6 @@ def _sources(data: LabelledCodes, chosen: str) -> list[dict[str, Any]]:
     if len(named) == 1:  # the last set that was read need not be the chosen one
         named[0]["set"] = chosen
     return [{**source, "dimension": X.shape[1]} for source, X in zip(named, data.arrays, strict=True)]
-
-
-def predict(config: SvmPredictConfig) -> Summary:
-    """Score every item of a codes file made with the run's own extraction and encoding."""
-    runs.check_table(config.output)
-    run = runs.read_run(config.run)
-    ids, labels, codes = read_for(run, config.codes)
-    result = run.scores(codes)
-    trained = set(run.meta["train_ids"]) & set(ids)
-    if trained:
-        log.warning("%d of %d items were in the training part; figures on them say nothing.", len(trained), len(ids))
-    parts = ["train" if item_id in trained else "" for item_id in ids]
-    runs.write_predictions(config.output, ids, parts, labels, result, run.classes, run.probabilities(result))
-    return Summary({"output": str(config.output), "items": len(ids)})
-
-
-def read_for(run: runs.Run, paths: Sequence[Path]) -> tuple[list[str], list[tuple[str, ...]], list[Any]]:
-    """Ids, labels, and the codes ``[N, D]`` of every file; UsageError unless they are made as those of the run."""
-    if len(paths) != len(run.sources):
-        raise UsageError(
-            f"The run was trained on {counted(len(run.sources), 'codes file')}, {len(paths)} came. Give as many, in "
-            f"the same order (sets {', '.join(source['set'] for source in run.sources)})."
-        )
-    with open_codes(paths[0]) as stored:
-        check_same_codes(run.sources[0]["provenance"], stored.provenance, paths[0])
-        data = read_codes(stored, run.sources[0]["set"])
-    for path, source in zip(paths[1:], run.sources[1:], strict=True):
-        with open_codes(path) as stored:
-            check_same_codes(source["provenance"], stored.provenance, path)
-    data = beside(data, paths[1:], [source["set"] for source in run.sources[1:]], exactly=True)
-    return data.ids, run.joined(data.labels), data.arrays
-
-
-def check_same_codes(trained: dict[str, Any], given: dict[str, Any], path: Any) -> None:
-    """UsageError unless both codes come from the same features and encoding."""
-    names = ("features_fingerprint", "feature", "encode")
-    differ = [name for name in names if trained.get(name) != given.get(name)]
-    if differ:
-        said = "; ".join(f"{name}: {given.get(name)} there, {trained.get(name)} in the run" for name in differ)
-        raise UsageError(
-            f"The codes of {path} were not made as the run's were ({said}). Extract and encode with the same options."
-        )
 
 
 def unlabelled_count(labels: Sequence[tuple[str, ...]]) -> dict[str, int]:

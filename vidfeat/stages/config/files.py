@@ -123,8 +123,10 @@ class LayersConfig:
 class PredictConfig:
     """From new videos to labels with the extraction, encoding and model of a run."""
 
-    run: Path = argument("Folder of 'vidfeat svm train'.", metavar="RUN")
-    inputs: list[Path] = argument("Videos, directories or manifests.", metavar="IN...")
+    run: Path = argument("Folder of 'vidfeat svm train' or 'vidfeat mkl train'.", metavar="RUN")
+    inputs: list[Path] = argument(
+        "Videos, directories or manifests; or features files that were extracted as those of the run.", metavar="IN..."
+    )
     output: Path | None = option(
         None, "Also write a CSV with id, label, predicted class and a score per class.", short="-o"
     )
