@@ -72,16 +72,24 @@ def test_a_run_has_its_figures_weights_and_heat_map(trained):
     assert sorted(path.name for path in trained.glob("*.libsvm")) == [f"class-000{n}.libsvm" for n in range(3)]
 
 
-def test_the_table_by_level_has_both_combinations_and_uniform_weights(trained):
+def test_the_table_by_level_has_every_stream_and_all_together(trained, streams, tmp_path):
     rows = json.loads((trained / "results.json").read_text())["by_level"]
-    assert [(row["levels"], row["nodes"]) for row in rows] == [(1, 1), (2, 3)]  # as many as every stream has
-    assert set(rows[0]) == {
-        "levels", "nodes", "concatenation uniform", "concatenation simplemkl", "averaging uniform",
-        "averaging simplemkl",
-    }  # fmt: skip
-    one = [rows[0][name]["accuracy"] for name in rows[0] if " " in name]
-    assert len(set(one)) == 1  # one node has one weight
-    assert rows[1]["concatenation simplemkl"]["accuracy"] > max(one)  # the second level has the informative nodes
+    assert [(row["levels"], row["nodes"], row["stream"]) for row in rows] == [
+        (1, 1, "rgb"), (1, 1, "flow"), (1, 2, "all together"),
+        (2, 3, "rgb"), (2, 3, "flow"), (2, 6, "all together"),  # as many levels as every stream has
+    ]  # fmt: skip
+    cells = {"concatenation uniform", "concatenation simplemkl", "averaging uniform", "averaging simplemkl"}
+    assert set(rows[0]) == {"levels", "nodes", "stream", *cells}
+    for row in rows[:2]:  # one node has one weight
+        assert len({row[name]["accuracy"] for name in cells}) == 1
+    for first, second in zip(rows[:3], rows[3:], strict=True):  # the second level has the informative nodes
+        assert second["concatenation simplemkl"]["accuracy"] > first["concatenation simplemkl"]["accuracy"]
+    low, high = rows[0]["averaging uniform"]["intervals"]["accuracy"]
+    assert low <= rows[0]["averaging uniform"]["accuracy"] <= high
+    alone = train([streams[1]], tmp_path / "F", C="auto", levels=2, combination="averaging")
+    assert rows[4]["averaging simplemkl"]["map"] == pytest.approx(alone["map"])
+    both = train(streams, tmp_path / "B", C="auto", levels=2, method="uniform")
+    assert rows[5]["concatenation uniform"]["map"] == pytest.approx(both["map"])
 
 
 def test_predict_gives_the_scores_of_training(trained, streams, tmp_path, caplog):

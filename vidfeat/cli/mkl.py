@@ -19,6 +19,7 @@ _TRAIN = (
     "Example:  vidfeat mkl train rgb.h5 flow.h5 --split split1 --by-level -o RUN"
 )
 _PREDICT = "Score other codes with a trained model.\n\nExample:  vidfeat mkl predict RUN more.h5 -o predictions.csv"
+_HEAD = ("levels", "nodes", "stream")
 _EVAL = (
     "Print the figures of a run with 95 % intervals (whole groups resampled); of several runs, one row each.\n\n"
     "Example:  vidfeat mkl eval RUN"
@@ -37,12 +38,12 @@ def _render_train(facts: dict[str, Any]) -> str:
     text = render_scores(facts) + "\n" + _weights_text(facts)
     if "by_level" not in facts:
         return text
-    columns = [name for name in facts["by_level"][0] if name not in ("levels", "nodes")]
+    columns = [name for name in facts["by_level"][0] if name not in _HEAD]
     rows = [
-        [row["levels"], row["nodes"], *(f"{100 * row[name]['accuracy']:.2f}" for name in columns)]
+        [*(row[name] for name in _HEAD), *(f"{100 * row[name]['accuracy']:.2f}" for name in columns)]
         for row in facts["by_level"]
     ]
-    return text + "\n\nAccuracy (%) of pyramids by their levels:\n" + table(rows, ["levels", "nodes", *columns])
+    return text + "\n\nAccuracy (%) of pyramids by their levels:\n" + table(rows, [*_HEAD, *columns])
 
 
 def _weights_text(facts: dict[str, Any]) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from vidfeat.metrics import MEASURES
 from vidfeat.progress import Progress
 from vidfeat.stages import mkl_runs, runs, scores, svm
 from vidfeat.stages.config.mkl import MklEvalConfig, MklTrainConfig
@@ -18,6 +19,8 @@ from vidfeat.stages.trained import predict
 
 __all__ = ["evaluate", "predict", "train"]
 
+JOINT = "all together"  # in the table by level
+
 
 def train(config: MklTrainConfig) -> svm.ScoresSummary:
     """Learn the weights on the training part (or leaving one group out), predict the test part, and write RUN."""
@@ -28,9 +31,10 @@ def train(config: MklTrainConfig) -> svm.ScoresSummary:
     cell = Cell(config.method, config.combination, None)
     levels = _levels(streams) if config.by_level else []
     groups = sorted(set(items.groups)) if task.leave_one_group_out else [""]
-    with Progress((1 + len(levels) * len(COLUMNS)) * len(groups), unit="fits") as progress:
+    rows = [(level, *part) for level in levels for part in _parts(streams)]
+    with Progress((1 + len(rows) * len(COLUMNS)) * len(groups), unit="fits") as progress:
         test_scores, fitted = _tested(items, streams, task, config, cell, progress)
-        by_level = [_level_row(level, items, streams, task, config, progress) for level in levels]
+        by_level = [_level_row(level, name, part, items, task, config, progress) for level, name, part in rows]
     if fitted is None:
         fitted = fit(items, streams, task.train_rows, task, config, cell)
     train_part, test_part = items.take(task.train_rows), items.take(task.test_rows)
@@ -72,16 +76,29 @@ def _levels(streams: list[Stream]) -> list[int]:
     return list(range(1, most + 1))
 
 
+def _parts(streams: list[Stream]) -> list[tuple[str, list[Stream]]]:
+    """What the table by level is of: every stream by itself, and with several, all of them together."""
+    alone = [(stream.name, [stream]) for stream in streams]
+    return alone if len(streams) == 1 else [*alone, (JOINT, streams)]
+
+
 def _level_row(
-    level: int, items: LabelledCodes, streams: list[Stream], task: Task, config: MklTrainConfig, progress: Progress
+    level: int,
+    name: str,
+    streams: list[Stream],
+    items: LabelledCodes,
+    task: Task,
+    config: MklTrainConfig,
+    progress: Progress,
 ) -> dict[str, Any]:
-    """Accuracies of pyramids of that many levels, by combination and method."""
-    row: dict[str, Any] = {"levels": level, "nodes": 2**level - 1}
-    labels = items.take(task.test_rows).labels
+    """Accuracies of pyramids of that many levels, by combination and method, with 95 % intervals."""
+    row: dict[str, Any] = {"levels": level, "nodes": len(streams) * (2**level - 1), "stream": name}
+    test_part = items.take(task.test_rows)
     for combination, method in COLUMNS:
         found, _ = _tested(items, streams, task, config, Cell(method, combination, level), progress)
-        figures = scores.figures(labels, found, task.classes)
-        row[f"{combination} {method}"] = {name: figures[name] for name in ("accuracy", "mean_per_class_accuracy")}
+        figures = scores.figures(test_part.labels, found, task.classes)
+        intervals = scores.intervals(scores.judge(test_part.labels, found, task.classes), test_part.groups)
+        row[f"{combination} {method}"] = {name: figures[name] for name in MEASURES} | {"intervals": intervals}
     return row
 
 

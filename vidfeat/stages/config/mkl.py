@@ -27,7 +27,7 @@ class MklTrainConfig:
     by_level: bool = option(
         False,
         "Also a table of accuracies for pyramids of 1, 2, … levels: uniform and simplemkl weights, concatenation and "
-        "averaging.",
+        "averaging; of several streams each by itself, and all together.",
     )
     merge_labels: str | None = option(
         None, "Join classes before training, e.g. down=sitdown,falling. Several joined by ';'.", metavar="NEW=A,B"
