@@ -2,7 +2,11 @@
 
 ``plain`` is what one would write with autograd alone: all frames of the video in one graph. Frames are noise at the
 network's own size, ready in memory: decoding is measured by nobody here. Memory is that of a process of its own, less
-what it has before the step: resident on a CPU, allocated on a GPU.
+what it has before the step: resident on a CPU, allocated on a GPU. ``T_by_D`` are the vectors of all frames and their
+gradient, float32.
+
+``stored`` trains pooling and classifier alone on frame vectors that are in memory (D = 4096, 128…180 frames): the first
+epoch, in which every video is pooled, a later one, and ``anew``, as if nothing were kept between epochs.
 
     python benchmarks/end2end.py [--quick] [--device cuda:0] [--precision bf16]
 """
@@ -20,7 +24,8 @@ import torch
 from common import paired_seconds, write_results
 
 from vidfeat.networks import Stream, VideoNetwork, backbone_network, make_pool
-from vidfeat.training import TwoPass, VideoBatch
+from vidfeat.training import Settings, StoredVectors, TwoPass, VideoBatch, World
+from vidfeat.training.steps import Stepper
 
 POOLS = {
     "avg": ("avg", {}),
@@ -28,6 +33,9 @@ POOLS = {
     "rankpool diag": ("rankpool", {"gradient": "diag"}),
 }
 CLASSES = 10
+STORED_POOLS = {**POOLS, "pyramid": ("pyramid", {})}
+TOGETHER = 8  # videos of a step on stored vectors
+EPOCHS = 60  # of a training on them, as published
 
 
 class Noise:
@@ -130,6 +138,47 @@ def speed(backbone: str, frames: int, options: argparse.Namespace) -> dict:
     return case
 
 
+def stored(options: argparse.Namespace) -> dict:
+    """Steps of pooling and classifier on stored frame vectors, with the optimiser's part, all poolings in turns."""
+    dim, count = (256, 8) if options.quick else (4096, 24)
+    generator = torch.Generator().manual_seed(0)
+    lengths = torch.randint(128, 181, (count,), generator=generator).tolist()
+    walks = [torch.randn(T, dim, generator=generator).cumsum(0) for T in lengths]
+    vectors = [(walk + torch.randn(walk.shape, generator=generator)).clamp(min=0) for walk in walks]
+    seconds: dict[str, dict[str, list[float]]] = {}
+    for _ in range(options.repeats):
+        for name, (pool, chosen) in STORED_POOLS.items():
+            net = VideoNetwork({"rgb": Stream(None, make_pool(pool, dim, **chosen), CLASSES)}).to(options.device)
+            stepper = Stepper(net, Settings(batch=TOGETHER), World.single(options.device))
+            clips = [StoredVectors(lambda own=own: own) for own in vectors]
+            found = seconds.setdefault(name, {"first": [], "later": [], "anew": []})
+            stepper.step(stored_batch(vectors[:2], 0), 0, 0, 1)  # what libraries take once
+            found["first"].append(epoch_seconds(stepper, clips, options.device))
+            found["later"].append(epoch_seconds(stepper, clips, options.device))
+            found["anew"].append(epoch_seconds(stepper, vectors, options.device))
+    case = {"D": dim, "T": lengths, "videos_per_step": TOGETHER, "epoch_seconds": seconds}
+    medians = {name: {kind: statistics.median(values) for kind, values in found.items()}
+               for name, found in seconds.items()}  # fmt: skip
+    for found in medians.values():
+        found[f"of {EPOCHS} epochs"] = found["first"] + (EPOCHS - 1) * found["later"]
+    case["over_avg"] = {name: {kind: value / medians["avg"][kind] for kind, value in found.items()}
+                        for name, found in medians.items()}  # fmt: skip
+    return case
+
+
+def epoch_seconds(stepper: Stepper, clips: list, device: str) -> float:
+    started = synchronised(device)
+    for first in range(0, len(clips), TOGETHER):
+        stepper.step(stored_batch(clips[first : first + TOGETHER], first), 0, 0, 1)
+    return synchronised(device) - started
+
+
+def stored_batch(clips: list, first: int) -> VideoBatch:
+    numbers = list(range(first, first + len(clips)))
+    targets = torch.tensor(numbers) % CLASSES
+    return VideoBatch([f"v{number}" for number in numbers], numbers, {"rgb": clips}, targets)
+
+
 def memory(backbone: str, frames: int, plain: bool, options: argparse.Namespace) -> dict:
     """Peak of one step in a process of its own."""
     given = {"backbone": backbone, "frames": frames, "plain": plain, **vars(options)}
@@ -198,6 +247,7 @@ def main() -> None:
         "settings": {name: value for name, value in vars(options).items() if name != "child"},
         "threads": torch.get_num_threads(),
         "speed": [speed(network, frames, options) for network in networks for frames in lengths],
+        "stored": stored(options),
         "memory": [memory(networks[0], frames, plain, options) for plain in (False, True) for frames in tall],
     }
     write_results("end2end-quick" if options.quick else f"end2end-{options.device.partition(':')[0]}", results)

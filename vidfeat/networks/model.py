@@ -1,6 +1,6 @@
 """The network of whole videos: streams of frames, each with pooling and classifier, and their fusion."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,15 +55,17 @@ class Stream(nn.Module):
         if not bias:
             self.classifier.bias = None
 
-    def scores(self, x: Tensor, lengths: Sequence[int], keys: Tensor | None = None) -> Tensor:
+    def scores(self, x: Tensor, lengths: Sequence[int], keys: Tensor | None = None, reduced: bool = False) -> Tensor:
         """Before the soft-max: ``[B, K]``, or ``[ΣT, K]`` where the classifier judges frames.
 
         Args:
             x: frame vectors ``[ΣT, D]``.
             lengths: T of every video.
             keys: int64 of every video ``[B]``; for a classifier of frames those of every frame ``[ΣT]``.
+            reduced: x is what the pooling's ``reduce`` made of the frame vectors.
         """
-        return self.classifier(self.dropout(self.pool(x, lengths), keys))
+        pooled = self.pool.finish(x) if reduced else self.pool(x, lengths)
+        return self.classifier(self.dropout(pooled, keys))
 
     @property
     def per_frame(self) -> bool:
@@ -121,6 +123,7 @@ class VideoNetwork(nn.Module):
         lengths: Mapping[str, Sequence[int]],
         targets: Tensor | None = None,
         keys: Mapping[str, Tensor] | None = None,
+        reduced: Collection[str] = (),
     ) -> Judged:
         """Everything after the frame vectors.
 
@@ -129,9 +132,12 @@ class VideoNetwork(nn.Module):
             lengths: T of every video, of every stream.
             targets: class numbers ``[B]``, or 0/1 ``[B, K]``.
             keys: of the masks of dropout, see :meth:`Stream.scores`.
+            reduced: streams whose features their pooling has reduced already.
         """
-        outputs = {name: stream.scores(features[name], lengths[name], None if keys is None else keys[name])
-                   for name, stream in self.streams.items()}  # fmt: skip
+        outputs = {
+            name: stream.scores(features[name], lengths[name], None if keys is None else keys[name], name in reduced)
+            for name, stream in self.streams.items()
+        }
         if targets is not None:
             check_targets(targets, len(next(iter(lengths.values()))), self.classes, self.loss)
         found = [(self.streams[name], output, list(lengths[name])) for name, output in outputs.items()]

@@ -1,7 +1,8 @@
 """Layers that make one vector of all frames of a video, for several videos of any lengths at once.
 
 All take ``x [ΣT, D]``, the frame vectors of the videos one after the other, and ``lengths``, the T of each video, and
-give ``[B, dim]``. There may be no video at all.
+give ``[B, dim]``. There may be no video at all. What a layer does before its first parameter is ``reduce``, which need
+not be done again for frame vectors that stay the same, and the rest is ``finish``.
 """
 
 from collections.abc import Sequence
@@ -31,21 +32,34 @@ class Pooling(nn.Module):
 
     Args:
         features: D, length of the frame vectors.
+
+    Attributes:
+        reduces: whether ``reduce`` leaves one value per video.
     """
+
+    reduces = True
 
     def __init__(self, features: int, dim: int | None = None):
         super().__init__()
         self.features, self.dim = features, features if dim is None else dim
 
     def forward(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        return self.finish(self.reduce(x, lengths))
+
+    def reduce(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """``[B, …]``: all that no parameter has a part in."""
         videos = videos_of(x, lengths)
         if not videos:
             # Tied to x, so that a process without videos takes part in what the others do in the backward pass.
             return x.new_zeros(0, self.dim) + x.sum()
-        return self.pooled(x, videos)
+        return self.pooled(videos)
 
-    def pooled(self, x: Tensor, videos: Sequence[Tensor]) -> Tensor:
-        """``[B, dim]`` from the frames ``x`` of at least one video, which ``videos`` are views of."""
+    def finish(self, reduced: Tensor) -> Tensor:
+        """``[B, dim]`` from what ``reduce`` gave."""
+        return reduced
+
+    def pooled(self, videos: Sequence[Tensor]) -> Tensor:
+        """What ``reduce`` gives for at least one video ``[T, D]``."""
         raise NotImplementedError
 
 
@@ -63,32 +77,37 @@ class RankPooling(Pooling):
         super().__init__(features, wide * features)
         self.rank = layer
 
-    def pooled(self, x: Tensor, videos: Sequence[Tensor]) -> Tensor:
-        lengths = [len(video) for video in videos]
-        order: list[int] = []
-        found = []
-        for group in similar(lengths, self.features, x.device):
-            order += group
-            if len(group) == 1:
-                found.append(self.rank(videos[group[0]])[None])
-                continue
-            padded = nn.utils.rnn.pad_sequence([videos[i] for i in group], batch_first=True)
-            found.append(self.rank(padded, [lengths[i] for i in group]))
-        places = torch.tensor(order, device=x.device).argsort()
-        return torch.cat(found)[places]
+    def pooled(self, videos: Sequence[Tensor]) -> Tensor:
+        return rank_pooled(self.rank, videos)
+
+
+def rank_pooled(layer: RankPool, videos: Sequence[Tensor]) -> Tensor:
+    """``[n, D']``: the layer's result for each of ``videos [T, D]``; those of similar lengths are solved in step."""
+    lengths = [len(video) for video in videos]
+    order: list[int] = []
+    found = []
+    for group in similar(lengths, videos[0].shape[1], videos[0].device):
+        order += group
+        if len(group) == 1:
+            found.append(layer(videos[group[0]])[None])
+            continue
+        padded = nn.utils.rnn.pad_sequence([videos[i] for i in group], batch_first=True)
+        found.append(layer(padded, [lengths[i] for i in group]))
+    places = torch.tensor(order, device=videos[0].device).argsort()
+    return torch.cat(found)[places]
 
 
 class AveragePooling(Pooling):
     """ψ = (1/T) Σ_t x_t, accumulated in float64."""
 
-    def pooled(self, x: Tensor, videos: Sequence[Tensor]) -> Tensor:
+    def pooled(self, videos: Sequence[Tensor]) -> Tensor:
         return torch.stack([average_pool(video) for video in videos])
 
 
 class MaxPooling(Pooling):
     """ψ = max_t x_t; frames that share a maximum share its gradient."""
 
-    def pooled(self, x: Tensor, videos: Sequence[Tensor]) -> Tensor:
+    def pooled(self, videos: Sequence[Tensor]) -> Tensor:
         return torch.stack([max_pool(video) for video in videos])
 
 
@@ -109,12 +128,14 @@ class FramePooling(Pooling):
     (frame-level fine-tuning); L. Wang et al., *Temporal Segment Networks*, 2016 (segmental consensus).
     """
 
+    reduces = False
+
     def __init__(self, features: int, consensus: str = "frames"):
         super().__init__(features)
         check_choice("consensus", consensus, CONSENSUS)
         self.consensus = consensus
 
-    def forward(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+    def reduce(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
         """The frames themselves, ``[ΣT, D]``: what the classifier is to judge."""
         videos_of(x, lengths)
         return x

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 from vidfeat.errors import UsageError
 from vidfeat.networks.batch_norm import VideoBatchNorm
-from vidfeat.networks.pools import Pooling, videos_of
+from vidfeat.networks.pools import Pooling, rank_pooled, videos_of
 from vidfeat.networks.values import drawn_linear
 from vidfeat.pooling.moments import max_pool
 from vidfeat.pooling.preparation import check_choice
-from vidfeat.pooling.pyramid import node_means, pool_nodes
+from vidfeat.pooling.pyramid import node_bounds, node_means, pool_nodes
 from vidfeat.pooling.rank_layer import RankPool
 
 MERGES = ("concat", "average")
@@ -69,24 +69,43 @@ class PyramidPooling(Pooling):
         """β of every pyramid, ``[pyramids, N]``; nodes level by level from the root, in time order."""
         return torch.stack([torch.softmax(logits, 0) for logits in self.logits])
 
+    @property
+    def reduces(self) -> bool:
+        """Whether nodes can be had before the maps: means commute with them, maxima and rank pooling do not."""
+        return self.node == "mean" or all(isinstance(linear, nn.Identity) for linear in self.maps)
+
     def forward(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
-        videos = videos_of(x, lengths)
-        z = self.pooled(x, videos) if videos else x.new_zeros(0, self.merged) + x.sum()
+        if self.reduces:
+            return super().forward(x, lengths)
+        videos_of(x, lengths)
+        return self._finished([self._nodes(linear(x), lengths) for linear in self.maps])
+
+    def reduce(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Nodes ``[B, N, D]``."""
+        videos_of(x, lengths)
+        return self._nodes(x, lengths)
+
+    def finish(self, reduced: Tensor) -> Tensor:
+        return self._finished([linear(reduced) for linear in self.maps])
+
+    def _nodes(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """``[B, N, …]``."""
+        videos = x.split(list(lengths)) if lengths else ()
+        if not videos:
+            return x.new_zeros(0, 2**self.levels - 1, x.shape[1]) + x.sum()
+        if self.rank is not None:
+            bounds = [node_bounds(len(video), self.levels).tolist() for video in videos]
+            parts = [video[a:b] for video, own in zip(videos, bounds, strict=True) for a, b in own]
+            return rank_pooled(self.rank, parts).view(len(videos), 2**self.levels - 1, -1)
+        if self.node == "mean":
+            return torch.stack([node_means(video, self.levels) for video in videos])
+        return torch.stack([pool_nodes(video, self.levels, max_pool) for video in videos])
+
+    def _finished(self, nodes: Sequence[Tensor]) -> Tensor:
+        """``[B, dim]`` from the nodes of every pyramid."""
+        weighed = [beta[:, None] * one for one, beta in zip(nodes, self.beta, strict=True)]
+        merged = [one.flatten(1) if self.merge == "concat" else one.sum(1) for one in weighed]
+        z = torch.cat(merged, dim=1)
         if self.joint is not None:
             z = torch.relu(self.joint(z))
         return z if self.norm is None else self.norm(z)
-
-    def pooled(self, x: Tensor, videos: Sequence[Tensor]) -> Tensor:
-        lengths = [len(video) for video in videos]
-        means = torch.stack([node_means(video, self.levels) for video in videos]) if self.node == "mean" else None
-        merged = []
-        for linear, beta in zip(self.maps, self.beta, strict=True):
-            if means is not None:
-                nodes = linear(means)
-            else:
-                pool = max_pool if self.rank is None else self.rank
-                mapped = linear(x).split(lengths)
-                nodes = torch.stack([pool_nodes(video, self.levels, pool) for video in mapped])
-            weighed = beta[:, None] * nodes
-            merged.append(weighed.flatten(1) if self.merge == "concat" else weighed.sum(1))
-        return torch.cat(merged, dim=1)

@@ -39,13 +39,17 @@ class SpectrogramPooling(Pooling):
         self.size = size
         self.network = _resnet(weights, seed)
 
-    def forward(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+    def reduce(self, x: Tensor, lengths: Sequence[int]) -> Tensor:
+        """Pictures ``[B, 1, size, size]``."""
         videos = videos_of(x, lengths)
         side = (self.size, self.size)
         pictures = [functional.interpolate(video[None, None], side, mode="bilinear", antialias=_shrinks(video, side))
                     for video in videos]  # fmt: skip
         empty = x.new_zeros(0, 1, *side) + x.sum()
-        return self.network(torch.cat(pictures) if pictures else empty)
+        return torch.cat(pictures) if pictures else empty
+
+    def finish(self, reduced: Tensor) -> Tensor:
+        return self.network(reduced)
 
 
 def _shrinks(video: Tensor, side: tuple[int, int]) -> bool:

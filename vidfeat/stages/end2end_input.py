@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -18,11 +19,11 @@ from vidfeat.stages.end2end_decode import FLOW, RGB
 from vidfeat.stages.end2end_supply import Supply
 from vidfeat.stages.failures import Failure
 from vidfeat.store import FeatureFile
-from vidfeat.training import VideoBatch, World, epoch_plan, share
+from vidfeat.training import StoredVectors, VideoBatch, World, epoch_plan, share
 
 _AHEAD = 2  # batches that are made ready while the network works on one
 _TOGETHER = 4  # videos of a batch outside training
-_KEPT_BYTES = 4 << 30  # of stored frame vectors, which are read from the file only once up to here
+_KEPT_BYTES = 4 << 30  # of stored frame vectors, or what is kept of them, which are read only once up to here
 
 T = TypeVar("T")
 
@@ -95,9 +96,9 @@ class FeatureSource:
 
     def __init__(self, file: FeatureFile, names: Mapping[str, str]) -> None:
         self._file, self._names = file, names
-        self._kept: dict[str, dict[str, Tensor]] = {}
+        self._kept: dict[str, dict[str, StoredVectors]] = {}
         self._room = _KEPT_BYTES
-        self._reading = threading.Lock()
+        self._counting, self._reading = threading.Lock(), threading.Lock()
         self.failures: dict[str, Failure] = {}
         self.streams = list(names)
 
@@ -109,30 +110,39 @@ class FeatureSource:
             return self._kept[item.id]
         if item.id in self.failures:
             return self.failures[item.id]
-        with self._reading:
-            try:
-                found = {name: self._read(item.id, dataset) for name, dataset in self._names.items()}
-            except ItemError as error:
-                self.failures[item.id] = Failure(item.id, "failed", str(error))
-                return self.failures[item.id]
-        size = sum(value.nbytes for value in found.values())
-        if size <= self._room:
-            self._room -= size
-            self._kept[item.id] = found
+        try:
+            found = {
+                name: StoredVectors(partial(self._read, item.id, dataset), partial(self._freed, item.id))
+                for name, dataset in self._names.items()
+            }
+        except ItemError as error:
+            self.failures[item.id] = Failure(item.id, "failed", str(error))
+            return self.failures[item.id]
+        with self._counting:
+            size = sum(clip.nbytes for clip in found.values())
+            if size <= self._room:
+                self._room -= size
+                self._kept[item.id] = found
         return found
+
+    def _freed(self, item_id: str, size: int) -> None:
+        """A video takes less memory than before."""
+        with self._counting:
+            self._room += size if item_id in self._kept else 0
 
     def _read(self, item_id: str, dataset: str) -> Tensor:
         if item_id not in self._file:
             raise ItemError(f"it is not in {self._file.path}")
-        item = self._file[item_id]
-        if dataset not in item:
-            raise ItemError(f"it has no {dataset} in {self._file.path}")
-        rows = np.asarray(item[dataset], np.float32)
+        with self._reading:
+            item = self._file[item_id]
+            if dataset not in item:
+                raise ItemError(f"it has no {dataset} in {self._file.path}")
+            rows = np.asarray(item[dataset], np.float32)
         if rows.ndim != 2 or not len(rows):
             raise ItemError(f"its {dataset} has shape {list(rows.shape)}; frame vectors [T, D] are needed (--map-pool)")
         if not np.isfinite(rows).all():
             raise ItemError(f"its {dataset} has values that are NaN or infinite")
-        return torch.from_numpy(rows)
+        return torch.tensor(rows)  # a copy where torch aligns it: where data lies can change the last bit of a product
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ How a command uses it (everything below is importable from ``vidfeat.training`` 
     fitted = trainer.fit(train, len(epoch_plan(n, settings.batch, 0, 0)), validation, save=save, resume=checkpoint)
     scores, seen = trainer.predict(batches, total)                              # [total, K], bool [total]
 
-*Cached features*: ``Stream(None, make_pool(name, D), …)``; a clip is then the float matrix ``[T, D]`` of a video.
+*Cached features*: ``Stream(None, make_pool(name, D), …)``; a clip is then the float matrix ``[T, D]`` of a video, or
+``StoredVectors`` of one, which are pooled only once where the pooling has no parameters.
 
 *Input*: ``train(epoch, first)`` yields this process's ``VideoBatch`` of every step of the epoch from step ``first`` on,
 one per step in every process (maybe with no video in it). ``epoch_plan(n, batch, seed, epoch)`` gives the videos of
@@ -38,6 +39,7 @@ from importlib import import_module
 
 _HOME = {
     "VideoBatch": "batch",
+    "StoredVectors": "batch",
     "epoch_plan": "plan",
     "share": "plan",
     "balanced_weights": "plan",

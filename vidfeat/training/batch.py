@@ -1,6 +1,6 @@
 """The videos of one step, and how their frames are packed for the network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vidfeat.errors import UsageError
 from vidfeat.networks.keyed import frame_keys, video_key
+from vidfeat.networks.pools import Pooling
 
 
 class Clip(Protocol):
@@ -18,6 +19,58 @@ class Clip(Protocol):
 
     def __getitem__(self, frames: slice) -> Tensor:
         """uint8 (or normalised numbers) ``[n, C, h, w]``; float ``[n, D]`` where vectors come from a file."""
+
+
+class StoredVectors:
+    """The frame vectors of a video from a file: a clip that is the same in every epoch.
+
+    So what a pooling makes of them before its first parameter is computed once, and takes their place in memory. Each
+    video is reduced on its own: which others it meets first, in a run that was resumed too, changes no bit.
+
+    Args:
+        read: gives them, finite floats ``[T, D]``; called at once, and again if they are needed after all.
+        freed: told by how many bytes the clip has become smaller.
+    """
+
+    def __init__(self, read: Callable[[], Tensor], freed: Callable[[int], None] = lambda size: None):
+        self._read, self._freed = read, freed
+        self._vectors: Tensor | None = read()
+        self._length = len(self._vectors)
+        self._pool: Pooling | None = None
+        self._kept = torch.empty(0)
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __getitem__(self, frames: slice) -> Tensor:
+        return (self._read() if self._vectors is None else self._vectors)[frames]
+
+    @property
+    def nbytes(self) -> int:
+        return self._kept.nbytes + (0 if self._vectors is None else self._vectors.nbytes)
+
+    def reduced(self, pool: Pooling, like: Tensor) -> Tensor:
+        """``pool.reduce`` of this video alone, without the axis of videos; with the type and device of ``like``."""
+        if self._pool is not pool:
+            before = self.nbytes
+            x = given([self], pool.features, like)
+            with torch.no_grad():
+                self._kept = pool.reduce(x, [len(x)])[0].cpu()
+            self._pool, self._vectors = pool, None
+            self._freed(before - self.nbytes)
+        return self._kept.to(like.device, like.dtype)
+
+
+def given(clips: Sequence[Clip], features: int, like: Tensor) -> Tensor:
+    """Frame vectors from a file, one video after the other ``[ΣT, D]``, with the type and device of ``like``."""
+    parts = [torch.as_tensor(clip[:]) for clip in clips]
+    wrong = [part for part in parts if part.ndim != 2 or part.shape[1] != features]
+    if wrong:
+        raise UsageError(
+            f"a video's frame vectors have shape {list(wrong[0].shape)}; this network was made for [T, {features}]."
+        )
+    together = parts[0] if len(parts) == 1 else torch.cat([*parts, torch.empty(0, features)])
+    return together.to(like.device, like.dtype)
 
 
 @dataclass(frozen=True)

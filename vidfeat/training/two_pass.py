@@ -18,8 +18,9 @@ from torch import Tensor
 
 from vidfeat.errors import UsageError
 from vidfeat.networks.model import VideoNetwork
+from vidfeat.networks.pools import Pooling
 from vidfeat.precision import check_precision, products
-from vidfeat.training.batch import Chunk, Masks, VideoBatch, packed, rows_of
+from vidfeat.training.batch import Chunk, Clip, Masks, StoredVectors, VideoBatch, given, packed, rows_of
 from vidfeat.training.memory import ChunkMemoryError, is_out_of_memory, release, suggested_chunk, trains
 from vidfeat.training.upload import Uploads
 
@@ -50,6 +51,7 @@ class _Rows:
 
     x: Tensor  # [ΣT, D], a leaf
     graph: tuple[Chunk, Tensor] | None = None  # the chunk that kept its graph, and its vectors
+    reduced: bool = False  # x is what the pooling made of the vectors before its first parameter, [B, …]
 
 
 class TwoPass:
@@ -115,7 +117,7 @@ class TwoPass:
         masks = {name: Masks(seed, epoch, name, batch.ids) for name in self.model.streams}
         with products(self.precision, self.device):
             rows = self._retried(lambda: self._vectors(batch, masks, training=True), "forward")
-            wild = [item for name, one in rows.items() for item in _wild(batch, batch.lengths(name), one.x)]
+            wild = _wild(batch, rows)
             started = self._now()
             judged = self._judge(batch, rows, masks, batch.targets.to(self.device))
             loss = judged.loss.sum()
@@ -124,17 +126,21 @@ class TwoPass:
             pooling = self._now() - started
             if any(trains(self.model.streams[name].frames) for name in rows):
                 self._retried(lambda: self._recompute(batch, rows, masks, epoch), "backward")
-        frames = sum(len(one.x) for one in rows.values())
+        frames = sum(sum(batch.lengths(name)) for name in rows)
         loss = loss.detach() * (torch.nan if wild else 1.0)
-        return StepOutput(loss, judged.scores, frames, pooling, tuple(dict.fromkeys(wild)))
+        return StepOutput(loss, judged.scores, frames, pooling, wild)
 
     def scores(self, batch: VideoBatch) -> Tensor:
-        """Scores ``[B, K]`` outside training: probabilities, or margins for the hinge loss."""
+        """Scores ``[B, K]`` outside training: probabilities, or margins for the hinge loss; NaN for a video with frame
+        vectors that are not finite."""
         self.model.eval()
         self.uploads.forget()
         with torch.no_grad(), products(self.precision, self.device):
             rows = self._retried(lambda: self._vectors(batch, None, training=False), "forward")
-            return self._judge(batch, rows, None, None).scores
+            wild = _wild(batch, rows)
+            scores = self._judge(batch, rows, None, None).scores
+            scores[[item in wild for item in batch.ids]] = torch.nan
+            return scores
 
     def _vectors(self, batch: VideoBatch, masks: Mapping[str, Masks] | None, training: bool) -> dict[str, _Rows]:
         """Pass 1."""
@@ -143,7 +149,7 @@ class TwoPass:
         for name, stream in self.model.streams.items():
             lengths = batch.lengths(name)
             if stream.frames is None:
-                found[name] = _Rows(self._given(batch.clips[name], stream.pool.features))
+                found[name] = self._given(batch.clips[name], stream.pool)
                 continue
             x = torch.empty(sum(lengths), stream.frames.dim, dtype=self._type(), device=self.device)
             chunks = packed(lengths, self.chunk)
@@ -197,18 +203,15 @@ class TwoPass:
         if masks is not None:
             keys = {name: (one.of_all(lengths[name]) if self.model.streams[name].per_frame else one.of_videos())
                     .to(self.device) for name, one in masks.items()}  # fmt: skip
-        return self.model.judge({name: one.x for name, one in rows.items()}, lengths, targets, keys)
+        reduced = [name for name, one in rows.items() if one.reduced]
+        return self.model.judge({name: one.x for name, one in rows.items()}, lengths, targets, keys, reduced)
 
-    def _given(self, clips: Sequence, features: int) -> Tensor:
-        """Frame vectors that were read from a file."""
-        parts = [torch.as_tensor(clip[:]) for clip in clips]
-        wrong = [part for part in parts if part.ndim != 2 or part.shape[1] != features]
-        if wrong:
-            raise UsageError(
-                f"a video's frame vectors have shape {list(wrong[0].shape)}; this network was made for [T, {features}]."
-            )
-        together = torch.cat(parts) if parts else torch.empty(0, features)
-        return together.to(self.device, self._type())
+    def _given(self, clips: Sequence[Clip], pool: Pooling) -> _Rows:
+        """Frame vectors that were read from a file, or what is kept of them."""
+        like = torch.empty(0, dtype=self._type(), device=self.device)
+        if clips and pool.reduces and all(isinstance(clip, StoredVectors) for clip in clips):
+            return _Rows(torch.stack([clip.reduced(pool, like) for clip in clips]), reduced=True)
+        return _Rows(given(clips, pool.features, like))
 
     def _retried(self, work: Callable, direction: str):
         """The result of ``work``; once in a run again with chunks of half the size, if memory does not suffice."""
@@ -259,11 +262,17 @@ class TwoPass:
         return perf_counter()
 
 
-def _wild(batch: VideoBatch, lengths: Sequence[int], x: Tensor) -> list[str]:
-    """Ids of the videos whose frame vectors are not all finite; all vectors of the stream become zero then."""
-    finite = torch.isfinite(x).all(1)
-    if bool(finite.all()):
-        return []
-    with torch.no_grad():
-        x.zero_()
-    return [item for item, rows in zip(batch.ids, finite.split(list(lengths)), strict=True) if not bool(rows.all())]
+def _wild(batch: VideoBatch, rows: Mapping[str, _Rows]) -> tuple[str, ...]:
+    """Ids of the videos with vectors that are not all finite; those of all videos of such a stream become zero."""
+    found: dict[str, None] = {}
+    for name, one in rows.items():
+        # NaN and infinity both show in the extremes, which are read off twenty times faster than isfinite is computed.
+        if not one.x.numel() or bool(torch.isfinite(torch.stack(one.x.detach().aminmax())).all()):
+            continue
+        finite = torch.isfinite(one.x).flatten(1).all(1)
+        # A new tensor: the old one may be the caller's.
+        one.x = torch.zeros_like(one.x).requires_grad_(one.x.requires_grad)
+        lengths = [1] * len(batch) if one.reduced else batch.lengths(name)
+        videos = finite.split(lengths)
+        found |= {item: None for item, own in zip(batch.ids, videos, strict=True) if not bool(own.all())}
+    return tuple(found)
