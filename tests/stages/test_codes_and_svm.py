@@ -197,6 +197,24 @@ def test_imported_features_are_groups_of_their_own(tmp_path):
         assert codes.groups == [f"v{n:02d}" for n in range(10)] + ["one"] * 6
 
 
+@pytest.mark.parametrize("with_encode", [True, False])
+def test_imported_segments_of_one_recording_stay_together(tmp_path, with_encode):
+    """A manifest without a column for groups still says which file an item is from."""
+    (tmp_path / "npy").mkdir()
+    lines = ["id,path,label"]
+    for number in range(8):
+        np.save(tmp_path / "npy" / f"v{number}.npy", np.eye(4)[[number % 2] * 3] + 0.01 * number)
+        lines.append(f"v{number},film{number // 4}.avi,{CLASSES[number % 2]}")
+    (tmp_path / "m.csv").write_text("\n".join(lines) + "\n")
+    import_.run(ImportConfig(sources=[tmp_path / "npy"], output=tmp_path / "f.h5"))
+    manifest = {"manifest": tmp_path / "m.csv"}
+    encode.run(EncodeConfig(features=tmp_path / "f.h5", output=tmp_path / "c.h5", **(manifest if with_encode else {})))
+    given = {} if with_encode else manifest
+    svm.train(SvmTrainConfig(codes=tmp_path / "c.h5", output=tmp_path / "R", leave_one_group_out=True, C="1", **given))
+    groups = svm.runs.read_json(tmp_path / "R", "model.json")["test_groups"]
+    assert groups == ["film0.avi"] * 4 + ["film1.avi"] * 4
+
+
 def test_several_runs_are_judged_side_by_side(trained, codes, tmp_path, caplog):
     svm.train(SvmTrainConfig(codes=codes, output=tmp_path / "G", leave_one_group_out=True, C="1"))
     both = svm.evaluate(SvmEvalConfig(runs=[trained, tmp_path / "G"], bootstrap=100)).as_dict()["runs"]

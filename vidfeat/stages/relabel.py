@@ -23,7 +23,8 @@ class Annotation:
 class Relabelling:
     """Replaces the columns that the manifest has, and keeps the stored values of the others; only listed items remain.
 
-    Without a manifest everything stays as stored. A blank group without a source file to stand for it is the item's id.
+    Without a manifest everything stays as stored. A blank group without a source file to stand for it is the item's id;
+    an item that is stored as its own group has the manifest's source file for one, without a column for groups too.
     """
 
     def __init__(self, manifest: Path | None, stored_ids: Sequence[str]) -> None:
@@ -42,9 +43,12 @@ class Relabelling:
         if not self._columns:
             return stored
         item = self._items[item_id]
+        # Of an item that is its own group nobody knew the source, as when features are imported: the manifest may,
+        # and segments of one recording must not come apart.
+        group = (item.group or item_id) if "group" in self._columns or stored.group in ("", item_id) else stored.group
         return Annotation(
             item.labels if "label" in self._columns else stored.labels,
-            (item.group or item_id) if "group" in self._columns else stored.group,
+            group,
             {**stored.splits, **{name: item.splits.get(name, "") for name in self._split_columns}},
         )
 
