@@ -6,9 +6,9 @@ import torch
 from oracles import local_codes, vlfeat
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
-from tolerances import LOCAL_CODES, VLFEAT
+from tolerances import FLOAT64, LOCAL_CODES, VLFEAT
 
-from vidfeat.encoders import VLAD, BagOfWords, FisherVector, TemporalPyramid
+from vidfeat.encoders import VLAD, BagOfWords, FisherVector, TemporalPyramid, vlad
 from vidfeat.errors import UsageError
 
 WIDTH = 6
@@ -146,6 +146,50 @@ def test_an_empty_word_stays_zero():
     assert np.array_equal(code[2:], [0, 0]) and np.isclose(np.linalg.norm(code), 1)
 
 
+@pytest.mark.parametrize("norm", ["intra", "ssr", "none"])
+def test_features_that_are_all_equal_have_no_residual(norm):
+    """What rounding leaves of a sum over 50,000 features must not be scaled up to a code of length 1."""
+    column = np.random.default_rng(0).normal(size=64).astype(np.float32)
+    video = np.broadcast_to(column[None, :, None, None], (4, 64, 112, 112))
+    encoder = VLAD(n_words=1, norm=norm, samples=500).fit([video[:1]])
+    assert (encoder.transform([video]) == 0).all()
+
+
+def shifted(encoder_class, **options):
+    """An encoder whose words are far from zero, compared with their distances, and features around them."""
+    rng = np.random.default_rng(2)
+    encoder = encoder_class(n_words=20, local_norm=False, **options)
+    encoder.centers_ = (1000 + rng.normal(size=(20, 32))).astype(np.float32)
+    return encoder, (1000 + rng.normal(size=(3000, 32))).astype(np.float32)
+
+
+def test_words_far_from_zero_keep_their_residuals():
+    encoder, rows = shifted(VLAD)
+    assert close(encoder.transform([rows])[0], plain_code(encoder, rows.astype(np.float64)))
+
+
+@pytest.mark.parametrize("assignment", ["hard", "soft"])
+def test_words_far_from_zero_keep_their_features(assignment):
+    encoder, rows = shifted(BagOfWords, assignment=assignment)
+    encoder.sigma_ = np.float64(2.0)
+    assert close(encoder.transform([rows])[0], plain_code(encoder, rows.astype(np.float64)))
+
+
+@pytest.mark.parametrize("size", [1e-42, 1e-25, 1e25])
+def test_local_features_of_any_size_are_normalised(size):
+    encoder = VLAD(n_words=2).fit([np.random.default_rng(1).random((50, 8))])
+    rows = (np.random.default_rng(0).random((40, 8)) * size).astype(np.float32)
+    assert close(encoder.transform([rows])[0], plain_code(encoder, plain_rows(encoder, rows)))
+
+
+def test_sums_on_a_gpu_are_those_of_the_compiled_ones():
+    rng = np.random.default_rng(4)
+    rows = torch.from_numpy(rng.normal(size=(500, 8)).astype(np.float32))
+    words = torch.from_numpy(rng.integers(0, 6, 500))
+    for mine, theirs in zip(vlad._sums_compiled(words, rows, 7), vlad._sums_torch(words, rows, 7), strict=True):
+        assert mine.dtype == theirs.dtype and torch.allclose(mine, theirs, rtol=FLOAT64, atol=FLOAT64)
+
+
 @pytest.mark.parametrize(
     ("video", "words"),
     [
@@ -154,8 +198,11 @@ def test_an_empty_word_stays_zero():
         (np.zeros((0, WIDTH), np.float32), "there is nothing in it"),
         (np.zeros((2, 3, WIDTH), np.float32), "allowed are vectors"),
         (np.zeros((2, WIDTH), complex), "dtype complex128"),
+        (torch.zeros(0, WIDTH), "there is nothing in it"),
+        (torch.zeros(WIDTH), "allowed are vectors"),
+        (torch.zeros(2, WIDTH, dtype=torch.complex64), "dtype torch.complex64"),
     ],
-    ids=["nan", "width", "empty", "shape", "complex"],
+    ids=["nan", "width", "empty", "shape", "complex", "empty tensor", "tensor of another shape", "complex tensor"],
 )
 def test_bad_videos(fitted, video, words):
     with pytest.raises(UsageError, match=words.replace("[", r"\[")):
@@ -177,6 +224,16 @@ def test_bad_parameters(cls, options, words):
     with pytest.raises(UsageError) as error:
         cls(**options).fit([maps()])
     assert words in str(error.value)
+
+
+@pytest.mark.parametrize("cls", [VLAD, BagOfWords, FisherVector])
+def test_videos_of_several_features_teach_nothing(cls):
+    with pytest.raises(
+        UsageError, match=f"Local features of video 1 have {WIDTH - 1} numbers, those of video 0 {WIDTH}"
+    ):
+        cls().fit([maps(), maps()[:, 1:]])
+    with pytest.raises(UsageError, match="Video 1 cannot be encoded: its features have dtype bool"):
+        cls().fit([maps(), maps() > 0])
 
 
 @pytest.mark.parametrize("cls", [VLAD, BagOfWords, FisherVector])

@@ -19,7 +19,7 @@ Prepared = tuple[Tensor, Tensor]
 def cluster_sums(rows: Rows, centers: np.ndarray, run: Run) -> tuple[np.ndarray, np.ndarray]:
     """For each of the ``centers [k, d]`` the number of rows nearest to it, int64 ``[k]``, and their sum, float64."""
     k, d = centers.shape
-    prepared = _prepared(rows, centers)
+    prepared = prepare_centers(centers, rows.device)
     work = _sums_compiled if rows.is_compiled else _sums_torch
     counts, sums = np.zeros(k, np.int64), np.zeros((k, d))
     parts = rows.parts(d + k if rows.is_compiled else d + 2 * k, sums=k * d)
@@ -32,7 +32,7 @@ def cluster_sums(rows: Rows, centers: np.ndarray, run: Run) -> tuple[np.ndarray,
 def nearest_centers(rows: Rows, centers: np.ndarray, run: Run) -> tuple[np.ndarray, np.ndarray]:
     """The nearest of the ``centers [k, d]`` to each row, int64 ``[n]``, and squared distances, float32 ``[n]``."""
     k, d = centers.shape
-    prepared = _prepared(rows, centers)
+    prepared = prepare_centers(centers, rows.device)
     narrow = torch.from_numpy(centers.astype(np.float32)).to(rows.device)
     work = _nearest_compiled if rows.is_compiled else _nearest_torch
     words, distances = np.empty(rows.n, np.int64), np.empty(rows.n, np.float32)
@@ -43,12 +43,13 @@ def nearest_centers(rows: Rows, centers: np.ndarray, run: Run) -> tuple[np.ndarr
     return words, distances
 
 
-def _prepared(rows: Rows, centers: np.ndarray) -> Prepared:
-    centers = centers.astype(np.float64)
+def prepare_centers(centers: np.ndarray, device: torch.device) -> Prepared:
+    """``centers [k, d]`` as scores of rows x against them need them, x·c' less the offsets."""
+    centers = np.asarray(centers, np.float64)
     middle = centers.mean(axis=0)
     shifted = centers - middle
     offsets = 0.5 * np.einsum("kd,kd->k", shifted, shifted) + shifted @ middle
-    return tuple(torch.from_numpy(values.astype(np.float32)).to(rows.device) for values in (shifted, offsets))
+    return tuple(torch.from_numpy(values.astype(np.float32)).to(device) for values in (shifted, offsets))
 
 
 def _words_compiled(rows: Rows, spans: list[Span], prepared: Prepared) -> Iterator[tuple]:

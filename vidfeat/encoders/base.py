@@ -90,15 +90,7 @@ def frames_of(video) -> Tensor:
     """The frames of one video as a float tensor ``[T, D]`` or ``[T, C, H, W]``, ten crops averaged, without a copy if
     the array is float32 or float64 already."""
     array = np.asarray(video)
-    if array.dtype.kind not in "fiu":
-        raise UsageError(f"its features have dtype {array.dtype}; allowed are real numbers.")
-    if array.ndim not in (2, 3, 4, 5) or (array.ndim in (3, 5) and array.shape[1] != TEN_CROPS):
-        raise UsageError(
-            f"its features have shape {array.shape}; allowed are vectors [T, D], maps [T, C, H, W], and ten crops "
-            f"of them [T, {TEN_CROPS}, …]. A single video must come as a list of one array."
-        )
-    if 0 in array.shape:
-        raise UsageError(f"its features have shape {array.shape}: there is nothing in it. Leave empty videos out.")
+    check_frames(array)
     if array.ndim in (3, 5):
         array = array.mean(axis=1, dtype=np.float64)
     if array.dtype not in (np.float32, np.float64):
@@ -106,6 +98,21 @@ def frames_of(video) -> Tensor:
     if not array.flags.writeable or not array.dtype.isnative or any(stride < 0 for stride in array.strides):
         return torch.from_numpy(array.astype(array.dtype.newbyteorder("="), copy=True))
     return torch.from_numpy(array)
+
+
+def check_frames(frames: np.ndarray | Tensor) -> None:
+    """UsageError unless these are real numbers in one of the shapes that encoders take, and at least one."""
+    shape, dtype = tuple(frames.shape), frames.dtype
+    real = dtype.kind in "fiu" if isinstance(frames, np.ndarray) else not (dtype.is_complex or dtype == torch.bool)
+    if not real:
+        raise UsageError(f"its features have dtype {dtype}; allowed are real numbers.")
+    if len(shape) not in (2, 3, 4, 5) or (len(shape) in (3, 5) and shape[1] != TEN_CROPS):
+        raise UsageError(
+            f"its features have shape {shape}; allowed are vectors [T, D], maps [T, C, H, W], and ten crops "
+            f"of them [T, {TEN_CROPS}, …]. A single video must come as a list of one array."
+        )
+    if 0 in shape:
+        raise UsageError(f"its features have shape {shape}: there is nothing in it. Leave empty videos out.")
 
 
 def vectors_only(frames: Tensor, method: str) -> Tensor:

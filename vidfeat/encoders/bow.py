@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vidfeat.codebooks import kmeans
 from vidfeat.encoders.local import LocalEncoder
-from vidfeat.encoders.vlad import nearest_words
+from vidfeat.encoders.vlad import nearest_words, word_scores
 from vidfeat.errors import UsageError
 from vidfeat.pooling.normalise import feature_map
 
@@ -89,14 +89,13 @@ class BagOfWords(LocalEncoder):
     def _statistics(self, rows: Tensor) -> Tensor:
         """``[B, k + 1]``: features of each word, and of all."""
         sets, each, _ = rows.shape
-        centers = torch.as_tensor(np.asarray(self.centers_, np.float32), device=rows.device)
+        k = len(self.centers_)
         if self.assignment == "hard":
-            words = nearest_words(rows, centers) + len(centers) * torch.arange(sets, device=rows.device)[:, None]
-            counts = torch.bincount(words.flatten(), minlength=sets * len(centers)).view(sets, -1)
-            counts = counts.to(torch.float32)
+            words = nearest_words(rows, self.centers_) + k * torch.arange(sets, device=rows.device)[:, None]
+            counts = torch.bincount(words.flatten(), minlength=sets * k).view(sets, -1).to(torch.float32)
         else:
-            scores = torch.addmm(centers.square().sum(1) / -2, rows.flatten(0, 1), centers.T)
-            counts = torch.softmax(scores / float(self.sigma_) ** 2, 1).view(sets, each, -1).sum(1)
+            scores = word_scores(rows, self.centers_) / float(self.sigma_) ** 2
+            counts = torch.softmax(scores, 1).view(sets, each, -1).sum(1)
         return torch.cat([counts, counts.new_full((sets, 1), each)], 1)
 
     def _codes(self, statistics: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from vidfeat.codebooks import choose_rows, pca, shares
-from vidfeat.encoders.base import TEN_CROPS, TemporalEncoder, finite_codes
+from vidfeat.encoders.base import TemporalEncoder, check_frames, finite_codes, naming
 from vidfeat.errors import UsageError
 from vidfeat.pooling.normalise import l2_normalise
 
@@ -18,6 +18,8 @@ PER, POOLS = ("item", "frame"), ("avg", "max")
 
 # Numbers in a block of local features: few enough for the cache, many enough for a matrix product.
 _BLOCK = 1 << 20
+# Norms of float32 vectors that can be computed in float32: below, squares underflow.
+_LEAST = 1e-15
 
 
 class LocalEncoder(TemporalEncoder):
@@ -43,7 +45,16 @@ class LocalEncoder(TemporalEncoder):
         self._check_parameters()
         if len(X) == 0:
             raise UsageError("A codebook is learnt from local features, but the list of videos is empty.")
-        videos = [self._frames(video) for video in X]
+        videos = []
+        for number, video in enumerate(X):
+            with naming(f"Video {number}"):
+                videos.append(self._frames(video))
+            width, first = (feature_width(frames.shape) for frames in (videos[-1], videos[0]))
+            if width != first:
+                raise UsageError(
+                    f"Local features of video {number} have {width} numbers, those of video 0 {first}. All videos of a "
+                    "list must have the same feature."
+                )
         counts = [positions(video.shape) for video in videos]
         drawn = [
             local_features(video, choose_rows(str(number), count, wanted, self.seed))
@@ -185,10 +196,11 @@ class LocalEncoder(TemporalEncoder):
         for block in frames.split(step):
             rows = as_rows(block.to(self.device).to(torch.float32))
             norms = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-            if not torch.isfinite(norms).all():
+            least, most = norms.aminmax()
+            if not (most.isfinite() or torch.isfinite(rows).all()):
                 raise UsageError("it holds NaN or infinite values. Check the features with `vidfeat verify`.")
             if self.local_norm:
-                rows = rows / torch.where(norms > 0, norms, 1.0)
+                rows = rows / norms if least > _LEAST and most.isfinite() else l2_normalise(rows)
             yield self._project(rows) if self.projection_ is not None else rows
 
     def _width(self) -> int:
@@ -220,17 +232,10 @@ class Sums:
 def local_frames(video: Any) -> Tensor:
     """The frames of one video as a tensor, of the type it has; UsageError for anything but features."""
     if isinstance(video, Tensor):
+        check_frames(video)
         return video
     array = np.asarray(video)
-    if array.dtype.kind not in "fiu":
-        raise UsageError(f"its features have dtype {array.dtype}; allowed are real numbers.")
-    if array.ndim not in (2, 3, 4, 5) or (array.ndim in (3, 5) and array.shape[1] != TEN_CROPS):
-        raise UsageError(
-            f"its features have shape {array.shape}; allowed are vectors [T, D], maps [T, C, H, W], and ten crops "
-            f"of them [T, {TEN_CROPS}, …]. A single video must come as a list of one array."
-        )
-    if 0 in array.shape:
-        raise UsageError(f"its features have shape {array.shape}: there is nothing in it. Leave empty videos out.")
+    check_frames(array)
     if not array.flags.writeable or not array.dtype.isnative or any(stride < 0 for stride in array.strides):
         array = array.astype(array.dtype.newbyteorder("="), copy=True)
     return torch.from_numpy(array)

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from vidfeat.codebooks import kmeans
+from vidfeat.codebooks.kmeans_steps import prepare_centers
 from vidfeat.encoders.local import LocalEncoder
 from vidfeat.pooling.normalise import feature_map, l2_normalise
 
-# Of a word, as a share: words and sums within a block are float32.
+# Of a word, as a share: words and local features are float32.
 _ROUNDING = 1e-6
 
 
@@ -75,15 +76,18 @@ class VLAD(LocalEncoder):
         self.centers_ = found.centers
 
     def _statistics(self, rows: Tensor) -> Tensor:
-        """``[B, k, d + 1]``: sums of the features of each word, and their number."""
+        """``[B, k, d + 1]``, float64: sums of the features of each word, and their number.
+
+        Residuals are what is left when a multiple of the word is taken off a sum, so that sums in float32 would leave
+        their rounding where features are almost equal.
+        """
         sets, _, width = rows.shape
-        centers = torch.as_tensor(np.asarray(self.centers_, np.float32), device=rows.device)
-        words = nearest_words(rows, centers)
-        words += len(centers) * torch.arange(sets, device=rows.device)[:, None]
-        words = words.flatten()
-        sums = rows.new_zeros(sets * len(centers), width).index_add_(0, words, rows.reshape(-1, width))
-        counts = torch.bincount(words, minlength=sets * len(centers))[:, None]
-        return torch.cat([sums, counts.to(sums.dtype)], 1).unflatten(0, (sets, -1))
+        k = len(self.centers_)
+        words = nearest_words(rows, self.centers_)
+        words += k * torch.arange(sets, device=rows.device)[:, None]
+        sums_of = _sums_compiled if rows.device.type == "cpu" else _sums_torch
+        sums, counts = sums_of(words.flatten(), rows.reshape(-1, width), sets * k)
+        return torch.cat([sums, counts[:, None].to(torch.float64)], 1).unflatten(0, (sets, -1))
 
     def _codes(self, statistics: Tensor) -> Tensor:
         centers = torch.as_tensor(np.asarray(self.centers_, np.float64), device=statistics.device)
@@ -97,7 +101,28 @@ class VLAD(LocalEncoder):
         return feature_map(residuals.flatten(1), "ssr" if self.norm == "ssr" else "none")
 
 
-def nearest_words(rows: Tensor, centers: Tensor) -> Tensor:
-    """Of local features ``[B, P, d]`` the nearest centre, ``[B, P]``: the largest x·c − ‖c‖²/2."""
-    flat = rows.reshape(-1, rows.shape[-1])
-    return torch.addmm(centers.square().sum(1) / -2, flat, centers.T).argmax(1).view(rows.shape[:2])
+def _sums_compiled(words: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Sums ``[k, d]``, float64, and number ``[k]`` of the ``rows [n, d]`` of each word ``[n]``."""
+    from vidfeat.codebooks.kmeans_kernels import add_rows
+
+    sums, counts = torch.zeros(k, rows.shape[1], dtype=torch.float64), torch.zeros(k, dtype=torch.int64)
+    add_rows(words.to(torch.int32).numpy(), rows.contiguous().numpy(), counts.numpy(), sums.numpy())
+    return sums, counts
+
+
+def _sums_torch(words: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The same on any device."""
+    sums = torch.zeros(k, rows.shape[1], dtype=torch.float64, device=rows.device)
+    return sums.index_add_(0, words, rows.to(torch.float64)), torch.bincount(words, minlength=k)
+
+
+def nearest_words(rows: Tensor, centers: np.ndarray) -> Tensor:
+    """Of local features ``[B, P, d]`` the nearest of the ``centers [k, d]``, int64 ``[B, P]``; the first of several."""
+    return word_scores(rows, centers).argmax(1).view(rows.shape[:2])
+
+
+def word_scores(rows: Tensor, centers: np.ndarray) -> Tensor:
+    """−‖x − c‖²/2 of local features ``[B, P, d]`` and ``centers [k, d]``, but for a part that has no c in it:
+    ``[B·P, k]``, float32."""
+    shifted, offsets = prepare_centers(centers, rows.device)
+    return torch.addmm(-offsets, rows.reshape(-1, rows.shape[-1]), shifted.T)
