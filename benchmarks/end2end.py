@@ -2,8 +2,9 @@
 
 ``plain`` is what one would write with autograd alone: all frames of the video in one graph. Frames are noise at the
 network's own size, ready in memory: decoding is measured by nobody here. Memory is that of a process of its own, less
-what it has before the step: resident on a CPU, allocated on a GPU. ``T_by_D`` are the vectors of all frames and their
-gradient, float32.
+what it has before the step: resident on a CPU, allocated on a GPU. ``arrays`` are those that grow with the video: the
+vectors of all frames and their gradient, [T, D] in float32, and with rank pooling six more in float64 (means, unit
+vectors, and what their gradients pass through) and two of [T, T]; ``rest`` is what should not depend on T.
 
 ``stored`` trains pooling and classifier alone on frame vectors that are in memory (D = 4096, 128…180 frames): the first
 epoch, in which every video is pooled, a later one, and ``anew``, as if nothing were kept between epochs.
@@ -13,6 +14,7 @@ epoch, in which every video is pooled, a later one, and ``anew``, as if nothing 
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -35,6 +37,7 @@ POOLS = {
 CLASSES = 10
 STORED_POOLS = {**POOLS, "pyramid": ("pyramid", {})}
 TOGETHER = 8  # videos of a step on stored vectors
+PARTS = ("speed", "stored", "memory")
 EPOCHS = 60  # of a training on them, as published
 
 
@@ -179,12 +182,14 @@ def stored_batch(clips: list, first: int) -> VideoBatch:
     return VideoBatch([f"v{number}" for number in numbers], numbers, {"rgb": clips}, targets)
 
 
-def memory(backbone: str, frames: int, plain: bool, options: argparse.Namespace) -> dict:
+def memory(backbone: str, pool: str, frames: int, plain: bool, options: argparse.Namespace) -> dict:
     """Peak of one step in a process of its own."""
-    given = {"backbone": backbone, "frames": frames, "plain": plain, **vars(options)}
+    given = {"backbone": backbone, "pool": pool, "frames": frames, "plain": plain, **vars(options)}
     command = [sys.executable, str(Path(__file__)), "--child", json.dumps(given)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    case = {"backbone": backbone, "T": frames, "plain": plain}
+    # By default glibc keeps what was freed for later, the more the larger it was: nothing that a step needs.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": str(1 << 20)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    case = {"backbone": backbone, "pool": pool, "T": frames, "plain": plain}
     if done.returncode:
         last = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
         return {**case, "not_possible": last[:200]}
@@ -194,15 +199,18 @@ def memory(backbone: str, frames: int, plain: bool, options: argparse.Namespace)
 def child(given: dict) -> None:
     """The process of :func:`memory`."""
     options = argparse.Namespace(**given)
-    model = model_of(options.backbone, "rankpool exact", options.size, options.device)
+    model = model_of(options.backbone, options.pool, options.size, options.device)
     size = model.streams["rgb"].frames.input_spec.size
-    small, batch = batch_of(options.chunk, size), batch_of(options.frames, size)
+    # Two chunks: from the second on, gradients of weights are there twice for a moment.
+    small, batch = batch_of(2 * options.chunk, size), batch_of(options.frames, size)
     make = plain_run if options.plain else lambda *arguments: two_pass_run(*arguments, [])
     make(model, batch_of(2, size), options)()  # what libraries take once
     chunk = None if options.plain else peak_of(make(model, small, options), options.device)
     step = peak_of(make(model, batch, options), options.device)
-    arrays = 2 * options.frames * model.streams["rgb"].frames.dim * 4
-    found = {"megabytes": step / 1e6, "of_one_chunk": chunk and chunk / 1e6, "T_by_D": arrays / 1e6}
+    T, D = options.frames, model.streams["rgb"].frames.dim
+    arrays = 2 * T * D * 4 + (6 * T * D * 8 + 2 * T * T * 8 if options.pool.startswith("rankpool") else 0)
+    found = {"megabytes": step / 1e6, "of_two_chunks": chunk and chunk / 1e6, "arrays": arrays / 1e6,
+             "rest": (step - arrays) / 1e6}  # fmt: skip
     sys.stdout.write(json.dumps(found))
 
 
@@ -231,6 +239,7 @@ def main() -> None:
     parser.add_argument("--chunk", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--size", type=int, default=None, help="side of the frames, by default the network's own")
+    parser.add_argument("--only", choices=PARTS, help="one part of it")
     parser.add_argument("--quick", action="store_true", help="a tiny version, to see that it works")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -246,11 +255,17 @@ def main() -> None:
         "what": __doc__.splitlines()[0],
         "settings": {name: value for name, value in vars(options).items() if name != "child"},
         "threads": torch.get_num_threads(),
-        "speed": [speed(network, frames, options) for network in networks for frames in lengths],
-        "stored": stored(options),
-        "memory": [memory(networks[0], frames, plain, options) for plain in (False, True) for frames in tall],
     }
-    write_results("end2end-quick" if options.quick else f"end2end-{options.device.partition(':')[0]}", results)
+    kinds = [("avg", False), ("rankpool exact", False), ("rankpool exact", True)]
+    parts = {
+        "speed": lambda: [speed(network, frames, options) for network in networks for frames in lengths],
+        "stored": lambda: stored(options),
+        "memory": lambda: [memory(networks[0], pool, frames, plain, options) for pool, plain in kinds
+                           for frames in tall],
+    }  # fmt: skip
+    results |= {name: part() for name, part in parts.items() if options.only in (None, name)}
+    name = "end2end-quick" if options.quick else f"end2end-{options.device.partition(':')[0]}"
+    write_results(f"{name}-{options.only}" if options.only else name, results)
     return None
 
 

@@ -18,8 +18,8 @@ from vidfeat.datasets.items import Item
 from vidfeat.errors import ItemError, UsageError
 from vidfeat.media.sampling import Sampling
 from vidfeat.media.transforms import Geometry
-from vidfeat.stages import end2end_predict, end2end_run
-from vidfeat.stages.config.end2end import End2EndPredictConfig
+from vidfeat.stages import end2end_eval, end2end_predict, end2end_run
+from vidfeat.stages.config.end2end import End2EndEvalConfig, End2EndPredictConfig
 from vidfeat.stages.end2end_decode import DecodePlan
 from vidfeat.stages.end2end_supply import Supply
 from vidfeat.stages.end2end_worker import ProcessWorker
@@ -88,6 +88,8 @@ def test_a_loss_that_is_not_finite_stops_with_the_state_before(videos, tmp_path)
     assert not (tmp_path / "R" / "results.json").exists()
     with pytest.raises(UsageError, match=r"is not finished\. Give its 'vidfeat end2end train' command again"):
         end2end_predict.predict(End2EndPredictConfig(tmp_path / "R", [videos], device="cpu"))
+    with pytest.raises(UsageError, match=r"is not finished\. Give its 'vidfeat end2end train' command again"):
+        end2end_eval.evaluate(End2EndEvalConfig([tmp_path / "R"]))
     assert train_tiny(videos, tmp_path / "R", epochs=1, overwrite=True, pool="avg").exit_code == 0
 
 
@@ -98,8 +100,12 @@ def test_a_folder_of_something_else_is_left_alone(videos, tmp_path):
         train_tiny(videos, tmp_path / "R", overwrite=True)
     with pytest.raises(UsageError, match="is a file; give the name of a folder"):
         train_tiny(videos, tmp_path / "R" / "thesis.tex")
-    with pytest.raises(UsageError, match=r"is not a run: it has no model\.json"):
+    with pytest.raises(UsageError, match=r"is not a run: it has no model\.json\. 'vidfeat end2end train' writes one"):
         end2end_predict.predict(End2EndPredictConfig(tmp_path / "R", [videos], device="cpu"))
+    with pytest.raises(UsageError, match=r"is not a run: it has no results\.json\. 'vidfeat end2end train' writes one"):
+        end2end_eval.evaluate(End2EndEvalConfig([tmp_path / "R"]))
+    with pytest.raises(UsageError, match=r"is not a run: there is no such folder\. 'vidfeat end2end train' writes one"):
+        end2end_eval.evaluate(End2EndEvalConfig([tmp_path / "none"]))
 
 
 def test_two_runs_do_not_write_one_folder(videos, tmp_path):

@@ -10,7 +10,7 @@ from training_set import TINY, train_tiny, write_set
 
 from vidfeat.errors import UsageError
 from vidfeat.networks import backbone_network
-from vidfeat.stages import encode, end2end_predict, extract, svm
+from vidfeat.stages import encode, end2end_eval, end2end_predict, extract, svm
 from vidfeat.stages.config.encode import EncodeConfig
 from vidfeat.stages.config.end2end import End2EndEvalConfig, End2EndPredictConfig
 from vidfeat.stages.config.extract import ExtractConfig
@@ -59,7 +59,7 @@ def test_predictions_hold_test_items_alone_and_validation_has_a_file_of_its_own(
         "brighter2.mp4", "brighter6.mp4", "darker2.mp4", "darker6.mp4",
     }  # fmt: skip
     assert read_tested(trained).groups == ["g3", "g7", "g3", "g7"]
-    assert svm.evaluate(End2EndEvalConfig([trained], bootstrap=20)).as_dict()["accuracy"] == 1.0
+    assert end2end_eval.evaluate(End2EndEvalConfig([trained], bootstrap=20)).as_dict()["accuracy"] == 1.0
 
 
 def test_predict_gives_the_scores_of_the_run(trained, videos, tmp_path):

@@ -43,7 +43,9 @@ def register(app: typer.Typer) -> None:
         group, "predict", End2EndPredictConfig, "end2end_predict:predict", render=_render_predict, help=_PREDICT,
         group="end2end",
     )  # fmt: skip
-    add_command(group, "eval", End2EndEvalConfig, "svm:evaluate", render=_render_eval, help=_EVAL, group="end2end")
+    add_command(
+        group, "eval", End2EndEvalConfig, "end2end_eval:evaluate", render=_render_eval, help=_EVAL, group="end2end"
+    )
     app.add_typer(group)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from vidfeat.errors import UsageError
 from vidfeat.networks import VideoNetwork
 from vidfeat.stages import runs
+from vidfeat.stages.end2end_eval import check_finished
 from vidfeat.stages.end2end_model import state_of
 from vidfeat.store import fs, write_bytes, write_csv, write_json
 from vidfeat.store.lock import OutputLock
@@ -159,8 +160,7 @@ def weight_files(model: VideoNetwork, facts: Mapping[str, Any]) -> dict[str, byt
 
 def read_model(folder: Path) -> dict[str, Any]:
     """``model.json`` of a finished run. UsageError in words if there is none."""
-    if (folder / _STARTED).is_file() and not (folder / _MODEL).is_file():
-        raise UsageError(f"The run in {folder} is not finished. Give its 'vidfeat end2end train' command again.")
+    check_finished(folder, _MODEL)
     meta = runs.read_json(folder, _MODEL)
     if meta.get("format") != FORMAT or meta.get("version") != VERSION:
         raise UsageError(
