@@ -15,6 +15,7 @@ from vidfeat.errors import UsageError
 from vidfeat.precision import check_device
 from vidfeat.stages.coded_rows import coded_name
 from vidfeat.stages.config.encode import EncodeConfig
+from vidfeat.stages.config.options import flag_of
 from vidfeat.store import FeatureFile
 from vidfeat.store.codebook import Codebook, read_codebook
 
@@ -64,10 +65,18 @@ def local_encoders(config: EncodeConfig) -> tuple[list[Any], list[str]]:
 
 
 def check_books(paths: Sequence[Path], features: FeatureFile, names: Sequence[str]) -> None:
-    """UsageError before any work if a codebook cannot be for the feature of its place; a warning if it hardly is."""
+    """UsageError before any work if a codebook is not for the feature of its place; a warning if it is for another size
+    of the network's input."""
     for path, name in zip(paths, names, strict=True):
         book = read_codebook(path)
         check_source(path, book, name, features.settings)
+        learnt = book.provenance.get("feature")
+        if learnt and learnt.partition("@")[0] != name.partition("@")[0]:
+            raise UsageError(
+                f"{path} was learnt from {learnt}, but is given for {name}, whose numbers mean something else. Give "
+                f"the codebooks in the order of --feature, or train one with 'vidfeat codebook train {features.path} "
+                f"--feature {name} --kind {book.kind}'."
+            )
         own, width = LOCAL[book.kind](**book.parameters).with_learned(book.arrays).input_width, None
         for item_id in features:
             if name in features[item_id].names:
@@ -76,11 +85,11 @@ def check_books(paths: Sequence[Path], features: FeatureFile, names: Sequence[st
         if width not in (None, own):
             raise UsageError(
                 f"{path} describes local features of {own} numbers, but those of {name} have {width}. It was learnt "
-                f"from {book.provenance.get('feature')}; train one with 'vidfeat codebook train {features.path} "
+                f"from {learnt}; train one with 'vidfeat codebook train {features.path} "
                 f"--feature {name} --kind {book.kind}'."
             )
-        if book.provenance.get("feature") != name:
-            log.warning("%s was learnt from %s, but %s is encoded.", path, book.provenance.get("feature"), name)
+        if learnt != name:
+            log.warning("%s was learnt from %s, but %s is encoded.", path, learnt, name)
 
 
 def check_source(path: Path, book: Codebook, feature: str, settings: Mapping[str, Any]) -> None:
@@ -92,6 +101,40 @@ def check_source(path: Path, book: Codebook, feature: str, settings: Mapping[str
                 f"{path} was learnt from {book.provenance.get('feature')} with {name} {learnt[name]}, but these "
                 f"features are of {name} {settings[name]}. Train a codebook on features of the same network."
             )
+
+
+def check_reduction(path: Path, book: Codebook, provenance: Mapping[str, Any]) -> None:
+    """UsageError if principal components were learnt from other codes than those of ``provenance``, as far as both are
+    known: their numbers would mean something else."""
+    there, here = (_making_of(codes) for codes in (book.provenance.get("codes") or {}, provenance))
+    if (
+        there["codebooks"] and there["codebooks"] == here["codebooks"]
+    ):  # 'extract --encode' has another feature and method
+        there["feature"] = there["--method"] = None
+    differ = [name for name in there if None not in (there[name], here[name]) and there[name] != here[name]]
+    if differ:
+        said = "; ".join(
+            f"with other {name}" if name == "codebooks" else f"{name}: {there[name]} there, {here[name]} here"
+            for name in differ
+        )
+        raise UsageError(
+            f"{path} was learnt from codes that were not made as these are ({said}). Train one with 'vidfeat codebook "
+            "train CODES --kind pca' on codes made alike."
+        )
+
+
+def _making_of(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """What determines the meaning of the numbers of a code, by name; None for what nobody knows."""
+    settings, encode = provenance.get("features") or {}, provenance.get("encode") or {}
+    names = ("method", "norm", "per", "pool", "assignment", "direction", "map", "pyramid", "no_normalize")
+    feature = provenance.get("feature") or ""
+    coded = {name: settings.get("encode", {}).get(name) for name in feature.split(",")}
+    return {
+        "feature": feature or None,
+        **{name: settings.get(name) for name in ("backbone", "weights")},
+        **{flag_of(name): encode.get(name) for name in names},
+        "codebooks": provenance.get("codebooks") or [name for name in coded.values() if name] or None,
+    }
 
 
 def read_reduction(path: Path) -> tuple[PCAWhitening, str]:

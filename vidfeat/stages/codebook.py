@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 
 from vidfeat.codebooks import choose_rows, shares
-from vidfeat.encoders.local import feature_width, local_features, local_frames, positions
+from vidfeat.encoders.local import LocalEncoder, feature_width, local_features, local_frames, positions
 from vidfeat.encoders.pca import PCAWhitening
 from vidfeat.errors import UsageError
+from vidfeat.precision import check_device
 from vidfeat.progress import Progress
-from vidfeat.stages.books import LOCAL, reduction_of
+from vidfeat.stages.books import LOCAL, check_reduction, reduction_of
 from vidfeat.stages.config.codebook import WORDS, CodebookApplyConfig, CodebookInfoConfig, CodebookTrainConfig
 from vidfeat.stages.encode import check_output, choose_feature
 from vidfeat.stages.relabel import Annotation, Relabelling
@@ -48,6 +49,7 @@ def apply(config: CodebookApplyConfig) -> Summary:
             raise UsageError(f"{config.codes} is reduced already, by {encode['reduce']}. Start from the whole codes.")
         if not codes.sets:
             raise UsageError(f"{config.codes} has no codes.")
+        check_reduction(config.codebook, book, codes.provenance)
         remembered = {"reduce": str(config.codebook.resolve())}
         provenance = {
             **codes.provenance,
@@ -81,9 +83,11 @@ def info(config: CodebookInfoConfig) -> Summary:
 
 
 def _check_output(config: CodebookTrainConfig) -> None:
-    """Only codebooks are replaced."""
+    """UsageError before any work if no codebook can be written there; only codebooks are replaced."""
     if config.output.is_dir():
         raise UsageError(f"The output {config.output} is a folder; give the name of a file, such as book.h5.")
+    if not config.output.parent.is_dir():
+        raise UsageError(f"The folder {config.output.parent} of the output {config.output} does not exist. Create it.")
     if config.output.exists() and not is_codebook(config.output):
         raise UsageError(f"{config.output} exists and is no codebook that could be replaced. Choose another name.")
 
@@ -93,6 +97,7 @@ def _train_local(config: CodebookTrainConfig) -> Codebook:
     arguments |= {"local_norm": not config.no_local_norm, "device": config.device}
     components = config.components or (64 if config.kind == "fv" else None)
     encoder = LOCAL[config.kind](**arguments, n_components=components)
+    check_device(config.device)
     with open_features(config.source) as features:
         feature = choose_feature(features, config.feature)
         splits = {item_id: _annotation(features[item_id]) for item_id in features.ids}
@@ -106,11 +111,31 @@ def _train_local(config: CodebookTrainConfig) -> Codebook:
             "items": used,
             "samples": len(samples),
         }
+    _check_samples(config, encoder, samples)
     log.info("Learning from %s of %s.", counted(len(samples), "local feature"), counted(used, "item"))
     with Progress(ITERATIONS[config.kind], unit="iterations at most") as progress:
         encoder.fit_samples(samples, progress=lambda number, value: progress.item_done())
     learnt_with = {name: encoder.get_params()[name] for name in ("n_words", "local_norm", "n_components", "seed")}
     return Codebook(config.kind, encoder.learned(), learnt_with, provenance)
+
+
+def _check_samples(config: CodebookTrainConfig, encoder: LocalEncoder, samples: np.ndarray) -> None:
+    """UsageError if the options ask for more than so many local features can give."""
+    drawn, width = samples.shape
+    few = f"{counted(drawn, 'local feature')} of {counted(width, 'number')} were drawn"
+    more = f"raise --samples, which is {config.samples}, or give more items"
+    if encoder.n_words > drawn:
+        raise UsageError(
+            f"--words is {encoder.n_words}{'' if config.words else ' by default'}, but only {few}. Lower --words, "
+            f"{more}."
+        )
+    most = min(drawn - 1, width)
+    if encoder.n_components is not None and encoder.n_components > most:
+        raise UsageError(
+            f"--components is {encoder.n_components}{'' if config.components else ' by default'}, but {few}, which "
+            f"have at most {most} (one less than local features, and no more than numbers). Lower --components, or "
+            f"{more}."
+        )
 
 
 def _train_pca(config: CodebookTrainConfig) -> Codebook:

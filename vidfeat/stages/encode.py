@@ -15,6 +15,7 @@ from vidfeat.stages.failures import Failure, write_failures
 from vidfeat.stages.lanes import cores, in_lanes
 from vidfeat.stages.relabel import Annotation, Relabelling
 from vidfeat.store import CodesWriter, FeatureFile, StoredItem, open_codes, open_features
+from vidfeat.store.codebook import read_codebook
 
 log = logging.getLogger("vidfeat")
 
@@ -66,6 +67,11 @@ def run(config: EncodeConfig) -> EncodeSummary:
             "feature": ",".join(names),
             "encode": encoding_of(config),
         }
+        if config.reduce is not None:
+            from vidfeat.stages.books import check_reduction
+
+            own = {**provenance, "codebooks": encoding.fingerprints[:-1]}
+            check_reduction(config.reduce, read_codebook(config.reduce), own)
         if encoding.fingerprints:
             provenance["codebooks"] = encoding.fingerprints
         with CodesWriter(config.output, provenance) as codes, Progress(len(ids)) as progress:
@@ -137,13 +143,15 @@ def choose_features(features: FeatureFile, config: EncodeConfig) -> list[str]:
 
 
 def choose_feature(features: FeatureFile, wanted: str | None) -> str:
-    """The named feature, or the only one there is."""
-    names = features[features.ids[0]].names if len(features) else []
+    """The named feature, which some item has, or the only one of the first item."""
+    if not len(features):
+        raise UsageError(f"{features.path} has no items, so there is nothing to encode.")
+    names = features[features.ids[0]].names
     if wanted is None and len(names) == 1:
         return names[0]
     if wanted is None:
         raise UsageError(f"{features.path} has the features {', '.join(names)}; choose one with --feature.")
-    if wanted not in names:
+    if wanted not in names and not any(wanted in features[item_id].names for item_id in features):
         raise UsageError(f"{features.path} has no feature {wanted!r}; it has {', '.join(names) or 'none at all'}.")
     return wanted
 

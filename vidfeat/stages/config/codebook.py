@@ -11,7 +11,7 @@ LOCAL = "Local features: vlad, fv, bow"
 PCA = "Reduction of codes: pca"
 
 WORDS = {"vlad": 100, "fv": 256, "bow": 1000}
-_FOR_LOCAL = ("feature", "words", "samples", "no_local_norm", "device")
+_FOR_LOCAL = ("seed", "feature", "words", "samples", "no_local_norm", "device")
 _FOR_PCA = ("set", "no_whiten", "regularization")
 
 
@@ -20,7 +20,7 @@ class CodebookTrainConfig:
     """What is learnt, and from which items."""
 
     source: Path = argument("Features file, or for --kind pca a codes file.", metavar="FEATS|CODES")
-    output: Path = required_option("Codebook to write (HDF5).", short="-o")
+    output: Path = required_option("Codebook to write (HDF5). An older codebook is replaced.", short="-o")
     kind: Literal["vlad", "fv", "bow", "pca"] = required_option(
         "vlad and bow: k-means; fv: Gaussian mixture; pca: principal components of codes."
     )
@@ -34,7 +34,6 @@ class CodebookTrainConfig:
     )
     all_items: bool = option(False, "Use every item, whatever splits there are.")
     manifest: Path | None = option(None, "CSV whose splits replace the stored ones; only its items are used.")
-    seed: int = option(0, "Seed of drawing samples and of k-means.")
 
     feature: str | None = option(
         None, "Which feature of the file, e.g. conv5. May be left out if there is only one.", panel=LOCAL
@@ -43,6 +42,7 @@ class CodebookTrainConfig:
         None, "Visual words, or Gaussians: by default 100 for vlad, 256 for fv, 1000 for bow.", panel=LOCAL
     )
     samples: int = option(100_000, "Local features to draw, from each item by its share.", panel=LOCAL)
+    seed: int = option(0, "Seed of drawing samples and of k-means.", panel=LOCAL)
     no_local_norm: bool = option(
         False, "Take local features as they are, without scaling each to L2 norm 1.", panel=LOCAL
     )
@@ -56,6 +56,8 @@ class CodebookTrainConfig:
 
     def __post_init__(self) -> None:
         check_positive(self, "components", "words", "samples")
+        if self.seed < 0:
+            raise UsageError(f"--seed is {self.seed}; it must be 0 or more.")
         if self.regularization < 0:
             raise UsageError(f"--regularization is {self.regularization}; it must be 0 or more.")
         if self.split is not None and self.all_items:
@@ -74,7 +76,7 @@ class CodebookApplyConfig:
 
     codebook: Path = argument("Codebook of 'vidfeat codebook train --kind pca'.", metavar="BOOK")
     codes: Path = argument("Codes file to reduce.", metavar="CODES")
-    output: Path = required_option("Codes file to write.", short="-o")
+    output: Path = required_option("Codes file to write. Older codes are replaced.", short="-o")
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class EncodeConfig:
     """How the frames of every item become one vector."""
 
     features: Path = argument("Features file of 'vidfeat extract'.", metavar="FEATS")
-    output: Path = required_option("Codes file to write (HDF5).", short="-o")
+    output: Path = required_option("Codes file to write (HDF5). Older codes are replaced.", short="-o")
     feature: str | None = option(
         None,
         "Which feature of the file, e.g. fc7. May be left out if there is only one. Several, with a codebook each, are "
@@ -70,7 +70,7 @@ class EncodeConfig:
     per: Literal["item", "frame"] = option(
         "item", "One code of all local features, or one of each frame, then pooled.", panel=_LOCAL
     )
-    pool: Literal["avg", "max"] = option("avg", "How the codes of frames are pooled.", panel=_LOCAL)
+    pool: Literal["avg", "max"] = option("avg", "How the codes of frames are pooled, with --per frame.", panel=_LOCAL)
     assignment: Literal["hard", "soft"] = option("hard", "Of local features to words.", panel=_LOCAL)
     device: str = option("cpu", "cpu, cuda or cuda:N.", panel=_LOCAL)
 
@@ -144,6 +144,8 @@ def without_effect(options: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     """Every option that has no effect beside the others: name -> (the option to blame, the values it would need)."""
     method = options["method"]
     found = {name: ("method", ", ".join(methods)) for name, methods in METHODS_OF.items() if method not in methods}
+    if method in LOCAL_METHODS and options["per"] == "item":
+        found["pool"] = ("per", "frame")
     if method in _WINDOWED and options["depth"] == 1:  # plain rank pooling of all frames
         found |= dict.fromkeys(("map", "window", "window_stride"), ("depth", "2 or more"))
     return found
