@@ -18,14 +18,19 @@ class KernelModel:
     """Decision values f(x) = Σ_i dual_i κ(x, x_i) + b over support vectors x_i, with an uncentred kernel κ."""
 
     blend: Blend
-    codes: tuple[np.ndarray, ...]  # per set of codes, [support vectors, D]
+    codes: tuple[np.ndarray, ...]  # per set of codes, [support vectors, D]; none of a precomputed kernel
     dual: np.ndarray  # [machines, support vectors]
     intercepts: np.ndarray  # [machines]
     n_classes: int
     multiclass: str
 
     def scores(self, codes: Sequence[np.ndarray], device: str = "cpu") -> np.ndarray:
-        """Scores ``[m, classes]`` of items with one array of codes ``[m, D]`` per set."""
+        """Scores ``[m, classes]`` of items with one array of codes ``[m, D]`` per set.
+
+        Of a precomputed kernel the codes are its values ``[m, support vectors]``.
+        """
+        if self.blend.kernel == "precomputed":
+            return self.scores_of_kernel(self.blend.of_bases(codes))
         if len(codes) != len(self.codes) or any(
             X.shape[1] != own.shape[1] for X, own in zip(codes, self.codes, strict=False)
         ):

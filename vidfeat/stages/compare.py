@@ -13,7 +13,7 @@ from vidfeat.progress import Progress
 from vidfeat.stages.config.fusion import CompareConfig
 from vidfeat.stages.sensitivity import names_of
 from vidfeat.stages.summary import Summary
-from vidfeat.stages.tested import TestedRun, in_order_of, read_tested, same_training
+from vidfeat.stages.tested import TestedRun, check_different, in_order_of, read_tested, same_training
 
 log = logging.getLogger("vidfeat")
 
@@ -22,6 +22,7 @@ Pair = tuple[TestedRun, TestedRun]
 
 def run(config: CompareConfig) -> Summary:
     """Read pairs of runs, one for each split, and compare the second with the first."""
+    check_different(config.runs)
     read = [read_tested(folder) for folder in config.runs]
     halves = read[: config.splits], read[config.splits :]
     pairs = [(first, in_order_of(first, second)) for first, second in zip(*halves, strict=True)]

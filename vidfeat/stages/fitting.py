@@ -18,6 +18,7 @@ from vidfeat.errors import UsageError
 from vidfeat.kernels import WITH_GAMMA, Centring
 from vidfeat.progress import Progress
 from vidfeat.stages.config.svm import FLOAT32_FROM, GPU_FROM, LIBLINEAR_FROM, SvmTrainConfig
+from vidfeat.stages.grams import PRECOMPUTED
 from vidfeat.stages.labelled import LabelledCodes
 
 log = logging.getLogger("vidfeat")
@@ -59,6 +60,8 @@ def bases_of(data: LabelledCodes, config: SvmTrainConfig, solver: str) -> Bases 
     """The base matrices of all items, computed once; None with LIBLINEAR."""
     if solver == "liblinear":
         return None
+    if config.kernel == PRECOMPUTED:
+        return Bases(PRECOMPUTED, tuple(data.arrays))
     n = len(data.ids)
     single = config.gram_precision == "float32" or (config.gram_precision == "auto" and n > FLOAT32_FROM)
     return Bases.of_codes(
@@ -130,7 +133,7 @@ def fit(
         model = LinearModel(W, b, len(classes), multiclass)
     else:
         dual, intercept = uncentred(dual, intercept, centring)
-        vectors = tuple(X[support] for X in part.arrays)
+        vectors = () if config.kernel == PRECOMPUTED else tuple(X[support] for X in part.arrays)
         model = KernelModel(blend, vectors, dual[:, support], intercept, len(classes), multiclass)
     return Fitted(model, C, blend.gammas, centring, chosen, calibration, support)
 

@@ -16,7 +16,7 @@ from vidfeat.stages.config.fusion import FuseConfig
 from vidfeat.stages.config.options import as_json
 from vidfeat.stages.sensitivity import names_of
 from vidfeat.stages.task import LEAVE_ONE_GROUP_OUT
-from vidfeat.stages.tested import TestedRun, in_order_of, read_tested, same_training
+from vidfeat.stages.tested import TestedRun, check_different, in_order_of, read_tested, same_training
 
 log = logging.getLogger("vidfeat")
 
@@ -73,6 +73,7 @@ _SHOWN = ("accuracy", "mean_per_class_accuracy", "map")
 
 def read_alike(folders: list[Path]) -> list[TestedRun]:
     """Runs of the same items, labels, classes and training part, in one order; UsageError naming what differs first."""
+    check_different(folders)
     first, *others = [read_tested(folder) for folder in folders]
     ordered = [first, *(in_order_of(first, other) for other in others)]
     for other in ordered[1:]:

@@ -59,7 +59,7 @@ def read_labelled(path: Path, set_name: str, manifest: Path | None) -> LabelledC
     with open_codes(path) as stored:
         data = read_codes(stored, set_name)
     if manifest is not None:
-        data = _relabelled(data, manifest)
+        return relabelled(data, manifest)
     return replace(data, groups=[group or item_id for group, item_id in zip(data.groups, data.ids, strict=True)])
 
 
@@ -93,7 +93,8 @@ def read_codes(stored: CodesFile, set_name: str) -> LabelledCodes:
     )  # fmt: skip
 
 
-def _relabelled(data: LabelledCodes, manifest: Path) -> LabelledCodes:
+def relabelled(data: LabelledCodes, manifest: Path) -> LabelledCodes:
+    """The items that the manifest lists, with its labels, groups and splits."""
     relabel = Relabelling(manifest, data.ids)
     listed = set(relabel.ids)
     data = data.take([row for row, item_id in enumerate(data.ids) if item_id in listed])
@@ -103,7 +104,8 @@ def _relabelled(data: LabelledCodes, manifest: Path) -> LabelledCodes:
     ]
     columns = sorted({name for annotation in known for name in annotation.splits})
     splits = {name: [annotation.splits.get(name, "") for annotation in known] for name in columns}
-    return replace(data, labels=[a.labels for a in known], groups=[a.group for a in known], splits=splits)
+    groups = [a.group or item_id for a, item_id in zip(known, data.ids, strict=True)]
+    return replace(data, labels=[a.labels for a in known], groups=groups, splits=splits)
 
 
 def parse_merge_labels(text: str, known: set[str]) -> dict[str, str]:

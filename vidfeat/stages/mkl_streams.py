@@ -34,6 +34,8 @@ def read_streams(paths: Sequence[Path], set_name: str, manifest: Path | None, le
 
     UsageError if a file has no pyramid of that many levels, or the files do not hold the same items.
     """
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise UsageError(f"A file came twice among {', '.join(map(str, paths))}. Give one codes file of each stream.")
     items: LabelledCodes | None = None
     streams = []
     for path, name in zip(paths, stream_names(paths), strict=True):

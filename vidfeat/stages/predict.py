@@ -18,6 +18,7 @@ from vidfeat.stages.config.encode import EncodeConfig, without_effect
 from vidfeat.stages.config.extract import ExtractConfig
 from vidfeat.stages.config.files import PredictConfig
 from vidfeat.stages.failures import Failure
+from vidfeat.stages.grams import PRECOMPUTED
 from vidfeat.stages.sets import rank_pooling_C
 from vidfeat.stages.trained import TrainedRun, read_trained
 from vidfeat.store import open_codes, open_features
@@ -47,6 +48,11 @@ def run(config: PredictConfig) -> PredictSummary:
     if config.output is not None:
         runs.check_table(config.output)
     model = read_trained(config.run)
+    if model.meta["kernel"] == PRECOMPUTED:
+        raise UsageError(
+            f"{config.run} was trained on a Gram matrix, and nobody knows how its kernel is computed from a video. "
+            "Compute the kernel of the new items with its support vectors, and use 'vidfeat svm predict RUN GRAM'."
+        )
     given = _given_features(config.inputs)
     if not given:
         _check_extraction(config.run, model)

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vidfeat.errors import UsageError
 from vidfeat.stages import runs, scores, trials
 from vidfeat.stages.config.options import as_json
 from vidfeat.stages.config.svm import SvmEvalConfig, SvmTrainConfig
+from vidfeat.stages.grams import PRECOMPUTED, SET, read_labelled_grams
 from vidfeat.stages.labelled import LabelledCodes, merge_labels, read_labelled, with_set
 from vidfeat.stages.sets import sets_to_try
 from vidfeat.stages.several import beside, sets_of_each
@@ -82,6 +84,8 @@ def train(config: SvmTrainConfig) -> ScoresSummary:
     }
     if model.support is not None:
         meta["support_vectors"] = len(model.support)
+    if config.kernel == PRECOMPUTED:
+        meta["support_ids"] = [train_part.ids[row] for row in model.support]
     if model.calibration is not None:
         meta["calibration"] = model.calibration.as_dict()
     results = {
@@ -107,13 +111,23 @@ def train(config: SvmTrainConfig) -> ScoresSummary:
 
 def _read(config: SvmTrainConfig) -> tuple[LabelledCodes, list[str]]:
     """The codes to begin with, and the names of the sets to try; of several files there is one set each."""
+    if config.kernel == PRECOMPUTED:
+        _check_once(config.codes, [SET] * len(config.codes))
+        return read_labelled_grams(config.codes, config.manifest), [SET]
     first, *others = config.codes
     if not others:
         names = sets_to_try(first, config.set)
         return read_labelled(first, names[0], config.manifest), names
     sets = sets_of_each(config.codes, config.set)
+    _check_once(config.codes, sets)
     data = read_labelled(first, sets[0], config.manifest)
     return beside(data, others, sets[1:], exactly=config.manifest is None), [" + ".join(sets)]
+
+
+def _check_once(paths: Sequence[Path], sets: Sequence[str]) -> None:
+    given = [(path.resolve(), name) for path, name in zip(paths, sets, strict=True)]
+    if twice := [path for path, entry in zip(paths, given, strict=True) if given.count(entry) > 1]:
+        raise UsageError(f"{twice[0]} came {len(twice)} times with the same set of codes. Give it once.")
 
 
 def _sources(data: LabelledCodes, chosen: str) -> list[dict[str, Any]]:

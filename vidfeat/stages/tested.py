@@ -69,6 +69,13 @@ def read_tested(folder: Path) -> TestedRun:
     return TestedRun(folder, ids, labels, list(groups), values, classes, results, meta)
 
 
+def check_different(folders: Sequence[Path]) -> None:
+    """UsageError if a run was given twice."""
+    places = [folder.resolve() for folder in folders]
+    if twice := [folder for folder, place in zip(folders, places, strict=True) if places.count(place) > 1]:
+        raise UsageError(f"The run {twice[0]} came {len(twice)} times. Give each run once.")
+
+
 def in_order_of(first: TestedRun, other: TestedRun) -> TestedRun:
     """``other`` with items and classes in the order of ``first``; UsageError naming the first difference."""
     _check_same(first, other, "classes", first.classes, other.classes)

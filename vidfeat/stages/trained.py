@@ -9,6 +9,7 @@ from vidfeat.errors import UsageError
 from vidfeat.stages import mkl_runs, runs
 from vidfeat.stages.config.mkl import MklPredictConfig
 from vidfeat.stages.config.svm import SvmPredictConfig
+from vidfeat.stages.grams import PRECOMPUTED, read_rows
 from vidfeat.stages.labelled import LabelledCodes, read_codes
 from vidfeat.stages.several import beside
 from vidfeat.stages.summary import Summary
@@ -58,6 +59,8 @@ def read_for(run: TrainedRun, paths: Sequence[Path]) -> LabelledCodes:
             f"{counted(len(paths), 'codes file')} came; the run was trained on {len(run.sources)} ({names}): give as "
             "many, in the same order."
         )
+    if run.meta["kernel"] == PRECOMPUTED:
+        return read_rows(paths, run.meta["support_ids"])
     with open_codes(paths[0]) as stored:
         check_same_codes(run.sources[0]["provenance"], stored.provenance, paths[0])
         data = read_codes(stored, run.sources[0]["set"])

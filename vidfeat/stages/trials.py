@@ -21,6 +21,7 @@ from vidfeat.progress import Progress
 from vidfeat.stages import scores
 from vidfeat.stages.config.svm import SvmTrainConfig
 from vidfeat.stages.fitting import Fitted, bases_of, device_of, fit, solver_of
+from vidfeat.stages.grams import PRECOMPUTED
 from vidfeat.stages.labelled import LabelledCodes
 from vidfeat.stages.sets import rank_pooling_C
 from vidfeat.stages.task import Task
@@ -50,14 +51,18 @@ def try_set(name: str, data: LabelledCodes, task: Task, config: SvmTrainConfig, 
     """Train on the set whose codes ``data`` has, and score the test items; the Gram matrix is computed once."""
     train_part, test_part = task.parts(data)
     solver = solver_of(config, len(train_part.ids))
-    bases = bases_of(train_part, config, solver)
+    whole = bases_of(data, config, solver) if config.kernel == PRECOMPUTED else None
+    bases = bases_of(train_part, config, solver) if whole is None else whole.part(np.array(task.train_rows))
     fold_scores: tuple[float, ...] = ()
     if task.leave_one_group_out:
         test_scores, probabilities, fold_scores = _leave_one_group_out(data, bases, task, config, one_of_several)
     y, classes = task.targets(train_part)
     model = fit(train_part, y, classes, bases, config, one_of_several, show_progress=not task.leave_one_group_out)
-    if not task.leave_one_group_out:
+    if not task.leave_one_group_out and whole is not None:
+        test_scores = _held_out_scores(model, data, whole, np.array(task.train_rows), np.array(task.test_rows))
+    elif not task.leave_one_group_out:
         test_scores = model.model.scores(test_part.arrays, device_of(config.device, len(test_part.ids)))
+    if not task.leave_one_group_out:
         probabilities = model.calibration.probabilities(test_scores) if model.calibration else None
     if one_of_several:
         log.info("Set %s: %s %.4f by cross-validation.", name, model.validation.measure, model.validation.score)

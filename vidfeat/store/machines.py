@@ -3,7 +3,7 @@
 /              attrs: format="vidfeat-machines", version=1, facts (JSON: kernel, gammas, scales, multiclass, classes),
                done=true (last)
 /ids           [S] UTF-8 text: the training items that are support vectors
-/codes/<k>     [S, D] their codes in the k-th set of codes, attr crc32
+/codes/<k>     [S, D] their codes in the k-th set of codes, attr crc32; none where the kernel came precomputed
 /dual          [machines, S] float64 coefficients with sign, attr crc32
 /intercepts    [machines] float64, attr crc32
 
@@ -74,7 +74,8 @@ def read_machines(path: Path) -> Machines:
             )
         try:
             facts = json.loads(attributes.read_attr(h5["/"], "facts"))
-            names = [f"codes/{number}" for number in range(len(facts["scales"]))]
+            count = 0 if facts["kernel"] == "precomputed" else len(facts["scales"])
+            names = [f"codes/{number}" for number in range(count)]
             arrays = {name: _checked(h5, path, name) for name in (*names, "dual", "intercepts")}
             ids = read_texts(h5["ids"])
         except layout.H5_ERRORS as error:

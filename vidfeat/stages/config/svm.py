@@ -33,10 +33,11 @@ class SvmTrainConfig:
         "cross-validation that also chooses the SVM's C; equally good: the one with the smallest value of C. With "
         "several CODES, one name for all or one for each, comma-separated.",
     )
-    kernel: Literal["linear", "rbf", "chi2", "chi2-additive", "hellinger", "intersection"] = option(
+    kernel: Literal["linear", "rbf", "chi2", "chi2-additive", "hellinger", "intersection", "precomputed"] = option(
         "linear",
         "linear; rbf: exp(-γ|x-y|²); chi2 (exponential): exp(-γ Σ(x-y)²/(x+y)); chi2-additive: Σ 2xy/(x+y); "
-        "hellinger: Σ √(xy); intersection: Σ min(x,y). All but the first two need codes ≥ 0.",
+        "hellinger: Σ √(xy); intersection: Σ min(x,y). All but the first two need codes ≥ 0. precomputed: CODES are "
+        "Gram matrices, .npz or HDF5 with arrays gram [N,N] and ids [N], and --manifest has the labels.",
     )
     gamma: str = option(
         "mean",
@@ -91,6 +92,8 @@ class SvmTrainConfig:
         _check_number_or(self.gamma, "--gamma", ("mean", "auto"))
         if self.gamma != "mean" and self.kernel not in ("rbf", "chi2"):
             raise UsageError(f"--gamma {self.gamma} has no effect with --kernel {self.kernel}, only with rbf and chi2.")
+        if self.kernel == "precomputed":
+            self._check_precomputed()
         if self.split is not None and self.leave_one_group_out:
             raise UsageError("--split and --leave-one-group-out contradict each other; give one of them.")
         if self.probabilities and self.multiclass == "ovo":
@@ -104,6 +107,14 @@ class SvmTrainConfig:
                 f"{self.multiclass}. Use --solver libsvm."
             )
 
+    def _check_precomputed(self) -> None:
+        if self.manifest is None:
+            raise UsageError("--kernel precomputed needs --manifest: a Gram matrix has ids, but no labels or splits.")
+        for name, default in (("set", "auto"), ("gram_precision", "auto"), ("device", "auto")):
+            if (value := getattr(self, name)) != default:
+                flag = name.replace("_", "-")
+                raise UsageError(f"--{flag} {value} has no effect with --kernel precomputed. Leave it out.")
+
 
 @dataclass(frozen=True)
 class SvmPredictConfig:
@@ -111,7 +122,8 @@ class SvmPredictConfig:
 
     run: Path = argument("Folder of 'vidfeat svm train'.", metavar="RUN")
     codes: list[Path] = argument(
-        "Codes files made with the same extraction and encoding; as many as were trained on, in that order.",
+        "Codes files made with the same extraction and encoding; as many as were trained on, in that order. Of a "
+        "precomputed kernel Gram matrices [m,n], with ids of the rows, and of the training items as columns.",
         metavar="CODES...",
     )
     output: Path = required_option("CSV to write: id, label, predicted class and a score per class.", short="-o")
