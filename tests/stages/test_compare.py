@@ -15,6 +15,7 @@ from vidfeat.stages import compare, report_classes, report_runs, scores
 from vidfeat.stages.config.fusion import CompareConfig
 from vidfeat.stages.config.scores import ConfusionConfig, PerClassConfig, RunsReportConfig
 from vidfeat.stages.tested import read_tested
+from vidfeat.stages.trained import read_trained
 
 TRUTH = np.random.Generator(np.random.PCG64(1)).permutation(48) % 3
 MEASURES = ("accuracy", "mean_per_class_accuracy", "map")
@@ -111,6 +112,47 @@ def test_other_training_items_are_said(tmp_path, caplog):
     folders = [run_of(tmp_path / "a", 0.8, 1), run_of(tmp_path / "b", 0.5, 2, sha="more")]
     compare.run(CompareConfig(runs=folders, bootstrap=0))
     assert "a on 20 items of 'split1'" in caplog.text and "not trained on the same items" in caplog.text
+
+
+HEAD = "id,split,label,predicted,score:a,score:b\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("predictions.csv", "", r"begins with '', not with 'id,split,label,predicted,score:…'"),
+        ("predictions.csv", "a,b\n1,2\n", r"predictions\.csv begins with 'a,b', not with"),
+        (
+            "predictions.csv",
+            HEAD + "v,test,a,a,1,2\nw,test\n",
+            r"line 3: 2 fields where the header has 6\. Train again",
+        ),
+        ("predictions.csv", HEAD + "v,test,a,a,1,x\n", r"line 2: could not convert string to float: 'x'"),
+        ("predictions.csv", HEAD, r"has 0 rows"),
+        ("results.json", "[]", r"Cannot read .*results\.json: it holds a list, not an object with names"),
+    ],
+)
+def test_damaged_runs_are_refused_in_words(tmp_path, name, text, words):
+    folder = run_of(tmp_path / "R", 0.5, 1)
+    (folder / name).write_text(text)
+    with pytest.raises(UsageError, match=words):
+        read_tested(folder)
+
+
+@pytest.mark.parametrize("form", ["vidfeat-svm", "vidfeat-mkl"])
+def test_damaged_models_are_refused_in_words(tmp_path, form):
+    folder = run_of(tmp_path / "R", 0.5, 1)
+    (folder / "model.json").write_text(json.dumps({"format": form, "version": 1}))
+    with pytest.raises(UsageError, match=r"R/model\.json is damaged: it has no '\w+'\. Train again"):
+        read_trained(folder)
+
+
+def test_blank_lines_of_a_spreadsheet_do_not_matter(tmp_path):
+    folder = run_of(tmp_path / "R", 0.5, 1)
+    before = read_tested(folder).figures()
+    path = folder / "predictions.csv"
+    path.write_text(path.read_text().replace("\nv010", "\n\nv010") + "\n\n")
+    assert read_tested(folder).figures() == before
 
 
 def test_comparisons_that_cannot_be_are_refused(tmp_path, pair):

@@ -124,6 +124,11 @@ def read_run(folder: Path) -> MklRun:
             f"{folder}/model.json is {meta.get('format')!r} version {meta.get('version')}; 'vidfeat mkl' reads "
             f"{FORMAT!r} version {VERSION}. Train with 'vidfeat mkl train'."
         )
+    with runs.complete(folder):
+        return _read_model(folder, meta)
+
+
+def _read_model(folder: Path, meta: dict[str, Any]) -> MklRun:
     if meta["kernel"] != "linear":
         stored = read_machines(folder / KERNELS_FILE)
         facts = stored.facts

@@ -27,6 +27,7 @@ __all__ = [
     "check_free",
     "check_place",
     "check_table",
+    "complete",
     "model_file",
     "read_json",
     "read_predictions",
@@ -129,11 +130,23 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     """One of the run's JSON files; UsageError in words if the folder is no run."""
     path = folder / name
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict):
+            raise ValueError(f"it holds a {type(content).__name__}, not an object with names")
+        return content
     except FileNotFoundError:
         raise UsageError(f"{folder} is not a run: it has no {name}. 'vidfeat svm train' writes one.") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError) as error:
         raise UsageError(f"Cannot read {path}: {error}.") from None
+
+
+@contextlib.contextmanager
+def complete(folder: Path) -> Iterator[None]:
+    """UsageError in place of the KeyError of an entry that model.json lacks."""
+    try:
+        yield
+    except KeyError as error:
+        raise UsageError(f"{folder}/model.json is damaged: it has no {error}. Train again.") from None
 
 
 def read_run(folder: Path) -> Run:
@@ -144,7 +157,8 @@ def read_run(folder: Path) -> Run:
             f"{folder}/model.json is {meta.get('format')!r} version {meta.get('version')}; this vidfeat reads "
             f"{FORMAT!r} version {' and '.join(map(str, VERSIONS))}. Train with 'vidfeat svm train'."
         )
-    return Run(read_model(folder, meta), meta)
+    with complete(folder):
+        return Run(read_model(folder, meta), meta)
 
 
 def write_predictions(
@@ -177,13 +191,29 @@ def read_predictions(folder: Path) -> tuple[list[str], list[tuple[str, ...]], np
     path = folder / "predictions.csv"
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            header, *rows = csv.reader(file)
-        classes = [name.removeprefix("score:") for name in header[4:] if name.startswith("score:")]
-        end = 4 + len(classes)
-        scores = np.array([[float(value) for value in row[4:end]] for row in rows]).reshape(len(rows), len(classes))
+            rows = [(number, row) for number, row in enumerate(csv.reader(file), start=1) if row]
     except FileNotFoundError:
         raise UsageError(f"{folder} is not a run: it has no predictions.csv. 'vidfeat svm train' writes one.") from None
-    except (OSError, UnicodeDecodeError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"Cannot read {path}: {error}.") from None
-    labels = [tuple(part for part in row[2].split("|") if part) for row in rows]
-    return [row[0] for row in rows], labels, scores, classes
+    header = rows[0][1] if rows else []
+    classes = [name.removeprefix("score:") for name in header[4:] if name.startswith("score:")]
+    if header[:4] != ["id", "split", "label", "predicted"] or not classes:
+        raise UsageError(
+            f"{path} begins with {','.join(header[:5])!r}, not with 'id,split,label,predicted,score:…' as "
+            "'vidfeat svm train' writes it. Train again."
+        )
+    ids, labels, scores = [], [], []
+    for number, row in rows[1:]:
+        try:
+            values = [float(value) for value in row[4 : 4 + len(classes)]]
+        except ValueError as error:
+            raise UsageError(f"{path}, line {number}: {error}. Train again.") from None
+        if len(row) != len(header):
+            raise UsageError(
+                f"{path}, line {number}: {len(row)} fields where the header has {len(header)}. Train again."
+            )
+        ids.append(row[0])
+        labels.append(tuple(part for part in row[2].split("|") if part))
+        scores.append(values)
+    return ids, labels, np.array(scores).reshape(len(ids), len(classes)), classes
