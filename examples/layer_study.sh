@@ -60,4 +60,4 @@ for layer in "${layers[@]}"; do
     study "$layer@448" >/dev/null
     wait $!
 done
-vidfeat report retrieval "$out"/found/* -o "$out/layers.png"
+vidfeat report retrieval "$out"/found/* -o "$out/layers.png" --overwrite

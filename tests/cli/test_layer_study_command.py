@@ -51,7 +51,11 @@ def test_from_videos_to_the_plot(clips, tmp_path):
         (layer, size, reduced, 5 if reduced else width[layer])
         for layer in width for size in ("32", "64") for reduced in (False, True)
     ]  # fmt: skip
-    table = vidfeat("report", "retrieval", *found, "-o", out / "layers.png").stdout
+    refused = vidfeat("report", "retrieval", *found, "-o", out / "layers.png")
+    assert (
+        refused.exit_code == 2 and "layers.png exists already. Choose another output, or --overwrite" in refused.stderr
+    )
+    table = vidfeat("report", "retrieval", *found, "-o", out / "layers.png", "--overwrite").stdout
     assert "name" in table and "hit@1" in table and "layers.png." in table
     assert (out / "layers.png").stat().st_size > 10_000
 

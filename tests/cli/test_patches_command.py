@@ -34,7 +34,7 @@ def test_patches_with_options_from_a_config_file(videos, tmp_path):
     rows = json.loads(done.stdout)["references"]["features.3"]
     assert [len(row["nearest"]) for row in rows] == [1, 1, 1]
     (videos / "bad.mp4").write_text("text")
-    failed = vidfeat("report", "patches", videos, *flags)
+    failed = vidfeat("report", "patches", videos, *flags, "--overwrite")
     (videos / "bad.mp4").unlink()
     assert failed.exit_code == 1
     assert "p.png: 3 rows of features.3; 3 done, 1 failed. 6 frames in" in failed.stdout

@@ -24,11 +24,14 @@ SCALE = 7  # by which pictures of 32 pixels are enlarged for their headings
 
 
 def correspond(target, references, output, **options):
+    """A run that may replace an older picture, unless told not to."""
+    options = {"overwrite": True, **options}
     paths = [Path(path) for path in references]
     return correspondence.run(CorrespondenceConfig(Path(target), paths, Path(output), **{**NETWORK, **options}))
 
 
 def cluster(inputs, output, **options):
+    options = {"overwrite": True, **options}
     return patches.run(PatchesConfig([Path(path) for path in inputs], Path(output), **{**NETWORK, **options}))
 
 
@@ -251,6 +254,20 @@ def test_too_many_frames_are_refused_by_name(pair, tmp_path):
     write_video(pair / "v.mp4", 3)
     with pytest.raises(UsageError, match=r"Up to 1000002 pictures of 3 items .* lower --frames, which is 1000000"):
         cluster([pair], tmp_path / "out.png", frames=10**6)
+
+
+def test_pictures_are_replaced_only_on_demand(pair, tmp_path):
+    output = tmp_path / "out.png"
+    cluster([pair], output, overwrite=False)
+    before = output.read_bytes()
+    words = r"out\.png exists already\. Choose another output, or --overwrite to replace it"
+    with pytest.raises(UsageError, match=words):
+        cluster([pair], output, overwrite=False)
+    with pytest.raises(UsageError, match=words):
+        correspond(pair / "0.png", [pair], output, overwrite=False)
+    assert output.read_bytes() == before
+    correspond(pair / "0.png", [pair], output)
+    assert output.read_bytes() != before
 
 
 def test_wrong_places_are_refused_with_words(pair, tmp_path):

@@ -32,7 +32,7 @@ def found(folder, feature="conv5", *, encode=None, map=0.5, dimension=64, backbo
 
 
 def report(folders, output):
-    return report_retrieval.run(RetrievalReportConfig(found=folders, output=output)).facts
+    return report_retrieval.run(RetrievalReportConfig(found=folders, output=output, overwrite=True)).facts
 
 
 def test_what_retrieve_writes_is_read(tmp_path):

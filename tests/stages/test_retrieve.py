@@ -102,6 +102,19 @@ def test_two_runs_write_the_same_bytes(holidays, tmp_path):
         assert (tmp_path / "A" / name).read_bytes() == (tmp_path / "B" / name).read_bytes()
 
 
+def test_best_matches_are_held_of_a_few_queries_at_a_time(holidays, tmp_path, monkeypatch):
+    run(holidays, output=tmp_path / "A")
+    monkeypatch.setattr(retrieve, "_QUERIES_AT_ONCE", 3)
+    asked = []
+    search = retrieve.found
+    monkeypatch.setattr(
+        retrieve, "found", lambda problem, some, top: asked.append(len(some)) or search(problem, some, top)
+    )
+    run(holidays, output=tmp_path / "B")
+    assert asked == [3, 1]
+    assert (tmp_path / "A" / "ranked.csv").read_bytes() == (tmp_path / "B" / "ranked.csv").read_bytes()
+
+
 def write_oxford(folder):
     folder.mkdir()
     for name, content in {
@@ -249,7 +262,7 @@ def test_an_output_is_replaced_only_when_asked(holidays, tmp_path):
 
 def test_a_failed_search_leaves_the_old_output(holidays, tmp_path, monkeypatch):
     run(holidays, output=tmp_path / "OUT", top=1)
-    monkeypatch.setattr(retrieve, "_csv", lambda *arguments: 1 / 0)
+    monkeypatch.setattr(retrieve, "_write_csv", lambda *arguments: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         run(holidays, output=tmp_path / "OUT", overwrite=True)
     assert len(read_csv(tmp_path / "OUT" / "ranked.csv")) == 4

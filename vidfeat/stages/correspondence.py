@@ -44,7 +44,7 @@ def run(config: CorrespondenceConfig) -> Summary:
     device = single_device(config.device)
     targets, references = list_items([config.target]), list_items(config.references)
     items = [*targets.items, *references.items]
-    check_picture_place([config.target, *config.references], config.output, items)
+    check_picture_place([config.target, *config.references], config.output, items, config.overwrite)
     _check_others(targets.items, references.items)
     with device_failures(device):
         frames = LocalFrames(config, device)

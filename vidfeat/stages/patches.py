@@ -45,7 +45,7 @@ def run(config: PatchesConfig) -> Summary:
     started = time.monotonic()
     device = single_device(config.device)
     listing = list_items(config.inputs)
-    check_picture_place(config.inputs, config.output, listing.items)
+    check_picture_place(config.inputs, config.output, listing.items, config.overwrite)
     with device_failures(device):
         frames = LocalFrames(config, device)
         _check_request(config, listing.items, frames)

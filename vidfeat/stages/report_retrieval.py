@@ -15,6 +15,7 @@ from vidfeat.errors import UsageError
 from vidfeat.report.retrieval import LayerCurve, layer_figure
 from vidfeat.stages import runs
 from vidfeat.stages.config.retrieval_report import RetrievalReportConfig
+from vidfeat.stages.places import check_free
 from vidfeat.stages.retrieval_results import Searched, read_searched
 from vidfeat.stages.sensitivity import names_of
 from vidfeat.stages.summary import Summary
@@ -28,6 +29,7 @@ def run(config: RetrievalReportConfig) -> Summary:
     runs.check_place(config.output)
     if config.output.is_dir():
         raise UsageError(f"The output {config.output} is a folder; give the name of a picture, such as layers.png.")
+    check_free(config.output, config.overwrite)
     names = names_of(config.found)
     searched = [read_searched(folder, name) for folder, name in zip(config.found, names, strict=True)]
     _check_comparable(searched)

@@ -1,12 +1,12 @@
 """``vidfeat retrieve``: search codes for other codes, and judge what comes first."""
 
 import csv
-import io
 import json
 import logging
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,17 @@ from vidfeat.retrieval.ranks import positive_ranks
 from vidfeat.stages import retrieve_sheet, runs
 from vidfeat.stages.config.options import as_json
 from vidfeat.stages.config.retrieve import RetrieveConfig
-from vidfeat.stages.places import NewFolder, check_free, check_replaceable
+from vidfeat.stages.new_folder import new_folder
+from vidfeat.stages.places import check_free, check_replaceable
 from vidfeat.stages.retrieve_problem import Problem, found, read_problem
 from vidfeat.stages.summary import Summary
-from vidfeat.store import open_codes, write_bytes
+from vidfeat.store import fs, open_codes, write_bytes
 
 log = logging.getLogger("vidfeat")
 
 _FILES = ("results.json", "queries.csv", "ranked.csv")
+# Queries whose best matches are held at a time.
+_QUERIES_AT_ONCE = 4096
 
 
 def run(config: RetrieveConfig) -> Summary:
@@ -134,33 +137,31 @@ def _query_facts(query: Query, judged: Judged) -> dict[str, Any]:
 
 
 def _ranked_rows(problem: Problem, top: int) -> Iterator[Sequence[Any]]:
-    """Rows of ranked.csv."""
+    """Rows of ranked.csv, some queries at a time, so that memory does not grow with their number."""
     queries = problem.task.queries
-    for query, places, distances in zip(queries, *found(problem, range(len(queries)), top), strict=True):
-        relevant = np.isin(places, query.positives)
-        for rank, place in enumerate(places[places >= 0]):
-            yield query.name, rank + 1, problem.ids[place], distances[rank], int(relevant[rank])
+    for first in range(0, len(queries), _QUERIES_AT_ONCE):
+        numbers = range(first, min(first + _QUERIES_AT_ONCE, len(queries)))
+        for number, places, distances in zip(numbers, *found(problem, numbers, top), strict=True):
+            query = queries[number]
+            relevant = np.isin(places, query.positives)
+            for rank, place in enumerate(places[places >= 0]):
+                yield query.name, rank + 1, problem.ids[place], distances[rank], int(relevant[rank])
 
 
 def _write(config: RetrieveConfig, results: dict[str, Any], ranked: Iterator[Sequence[Any]], sheet: bytes) -> None:
     columns = ("query", "ap", "positives", "first_rank")
     queries = ([entry[name] for name in columns] for entry in results["queries"])
-    folder = NewFolder(config.output, _own_files(config))
-    try:
-        text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-        folder.write("results.json", text.encode("utf-8", "surrogateescape"))
-        folder.write("queries.csv", _csv(columns, queries))
-        folder.write("ranked.csv", _csv(("query", "rank", "id", "distance", "relevant"), ranked))
+    text = json.dumps(results, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    with new_folder(config.output, _own_files(config)) as folder, fs.writing(config.output):
+        (folder / "results.json").write_bytes(text.encode("utf-8", "surrogateescape"))
+        _write_csv(folder / "queries.csv", columns, queries)
+        _write_csv(folder / "ranked.csv", ("query", "rank", "id", "distance", "relevant"), ranked)
         if _sheet_in_output(config):
-            folder.write(config.contact_sheet.name, sheet)
-        folder.publish()
-    finally:
-        folder.abandon()
+            (folder / config.contact_sheet.name).write_bytes(sheet)
 
 
-def _csv(header: Sequence[str], rows: Iterator[Sequence[Any]]) -> bytes:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue().encode("utf-8", "surrogateescape")
+def _write_csv(path: Path, header: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)

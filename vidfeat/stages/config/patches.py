@@ -11,7 +11,7 @@ from vidfeat.stages.config.running import SPEED
 PICTURE = "Picture"
 INPUTS = "Inputs"
 
-_PNG = "PNG file to write. One that is there is replaced."
+_PNG = "PNG file to write."
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,8 @@ class LocalOptions:
         "that gives finer cells.",
         panel=NETWORK,
     )
+
+    overwrite: bool = option(False, "Replace a picture that exists already.")
 
     frames: int = option(8, "Frames of each video, spread evenly over it.", panel=INPUTS)
     timeout: float | None = option(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vidfeat.errors import UsageError
-from vidfeat.stages.config.options import argument, required_option
+from vidfeat.stages.config.options import argument, option, required_option
 
 SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -15,6 +15,7 @@ class RetrievalReportConfig:
 
     found: list[Path] = argument("Folders of 'vidfeat retrieve ... -o OUT', all of one set.", metavar="OUT...")
     output: Path = required_option("Picture to write: .png, .svg or .pdf.", short="-o")
+    overwrite: bool = option(False, "Replace a picture that exists already.")
 
     def __post_init__(self) -> None:
         if self.output.suffix.lower() not in SUFFIXES:
