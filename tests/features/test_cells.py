@@ -5,25 +5,12 @@ import pytest
 from tolerances import FLOAT32, FLOAT64
 
 from vidfeat.features import cells
-from vidfeat.features.cells import cell_features, nearest_cells
+from vidfeat.features.cells import nearest_cells
 
 
 def unit_rows(count, channels, seed):
     rows = np.random.default_rng(seed).standard_normal((count, channels)).astype(np.float32)
-    return cell_features(rows.T.reshape(1, channels, count, 1))[0]
-
-
-def test_cells_are_the_columns_row_after_row_with_norm_one():
-    maps = np.arange(2 * 3 * 2 * 4, dtype=np.float32).reshape(2, 3, 2, 4)
-    maps[1, :, 1, 2] = 0
-    rows = cell_features(maps)
-    assert (rows.shape, rows.dtype, rows.flags.c_contiguous) == ((2, 8, 3), np.float32, True)
-    column = maps[0, :, 1, 3]
-    assert np.allclose(rows[0, 7], column / np.linalg.norm(column), atol=FLOAT32)
-    assert (rows[1, 6] == 0).all()
-    norms = np.linalg.norm(np.delete(rows.reshape(-1, 3), 8 + 6, axis=0), axis=1)
-    assert np.allclose(norms, 1, atol=FLOAT32)
-    assert (cell_features(maps.astype(np.float16)) == rows).all()
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
 
 
 def test_by_hand():

@@ -15,7 +15,7 @@ from vidfeat.report.patches import GAP, MARGIN, Grid
 from vidfeat.stages import correspondence, patches
 from vidfeat.stages.config.patches import CorrespondenceConfig, PatchesConfig
 from vidfeat.stages.correspondence import rebuild
-from vidfeat.stages.local_frames import LocalFrame
+from vidfeat.stages.local_frames import LocalFrame, cell_features
 from vidfeat.stages.patches import draw_cells
 
 NETWORK = {"backbone": "squeezenet1_1", "layer": "features.3", "weights": "none", "size": 32, "device": "cpu"}
@@ -64,6 +64,19 @@ def levels(*values):
 
 
 EYE = np.eye(4)
+
+
+def test_cells_are_the_columns_row_after_row_with_norm_one():
+    maps = np.arange(2 * 3 * 2 * 4, dtype=np.float32).reshape(2, 3, 2, 4)
+    maps[1, :, 1, 2] = 0
+    rows = cell_features(maps)
+    assert (rows.shape, rows.dtype, rows.flags.c_contiguous) == ((2, 8, 3), np.float32, True)
+    column = maps[0, :, 1, 3]
+    assert np.allclose(rows[0, 7], column / np.linalg.norm(column), atol=FLOAT32)
+    assert (rows[1, 6] == 0).all()
+    norms = np.linalg.norm(np.delete(rows.reshape(-1, 3), 8 + 6, axis=0), axis=1)
+    assert np.allclose(norms, 1, atol=FLOAT32)
+    assert (cell_features(maps.astype(np.float16)) == rows).all()
 
 
 def test_identical_features_are_found_and_averages_are_right():

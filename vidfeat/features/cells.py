@@ -1,4 +1,4 @@
-"""Local features: the columns of conv maps, one for each cell, and the nearest among those of other pictures.
+"""Local features, one for each cell of a conv map, and the nearest among those of other pictures.
 
 Source: J. Y.-H. Ng, *Video Understanding with Deep Networks*, 2018, section 2.4.
 """
@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-
-from vidfeat.pooling.normalise import l2_normalise
 
 # Queries, and references, in one product: 64 MB of results.
 _QUERIES, _REFERENCES = 2048, 8192
@@ -28,12 +26,6 @@ class Neighbours:
     distances: np.ndarray
     maps: np.ndarray
     cells: np.ndarray
-
-
-def cell_features(maps: np.ndarray) -> np.ndarray:
-    """``[N, C, h, w]`` -> ``[N, h·w, C]`` float32: the cells row after row, each of L2 norm 1; zeros stay zeros."""
-    columns = torch.from_numpy(maps).to(torch.float32).flatten(2).transpose(1, 2).contiguous()
-    return l2_normalise(columns).numpy()
 
 
 def nearest_cells(

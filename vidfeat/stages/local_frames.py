@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from vidfeat import interrupt
 from vidfeat.datasets.items import Item
+from vidfeat.encoders.local import as_rows
 from vidfeat.errors import UsageError
 from vidfeat.features import Layer
-from vidfeat.features.cells import cell_features
 from vidfeat.media import kind
 from vidfeat.media.sampling import Sampling
 from vidfeat.media.transforms import Geometry
+from vidfeat.pooling.normalise import l2_normalise
 from vidfeat.report.patches import Grid
 from vidfeat.stages.computers import Computers
 from vidfeat.stages.config.patches import LocalOptions
@@ -64,6 +66,11 @@ class LocalFrame:
     def place(self) -> dict[str, str | int | float]:
         """Where it comes from, for a summary."""
         return {"id": self.item.id, "frame": self.frame, "time": round(self.seconds, 6)}
+
+
+def cell_features(maps: np.ndarray) -> np.ndarray:
+    """``[N, C, h, w]`` -> ``[N, h·w, C]`` float32: the cells row after row, each of L2 norm 1; zeros stay zeros."""
+    return l2_normalise(as_rows(torch.from_numpy(maps)).to(torch.float32).contiguous()).numpy()
 
 
 def most_frames(items: Sequence[Item], frames: int) -> int:
