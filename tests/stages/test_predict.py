@@ -101,3 +101,17 @@ def test_features_that_were_imported_are_asked_for(made, tmp_path):
         predict.run(PredictConfig(run=tmp_path, inputs=[made / "videos"]))
     found = predict.run(PredictConfig(run=tmp_path, inputs=[made / "feats.h5"]))
     assert len(found.predictions) == 6
+
+
+@pytest.mark.parametrize("content", [b"", b"\x00\x00\x00\x18ftypmp42", b"id,path,label\na,a.mp4,b\n"])
+def test_other_files_are_never_replaced_by_predictions(made, tmp_path, content):
+    output = tmp_path / "new.mp4"
+    output.write_bytes(content)
+    for stage, config in (
+        (svm.predict, SvmPredictConfig(run=made / "S", codes=[made / "avg.h5", made / "max.h5"], output=output)),
+        (mkl.predict, MklPredictConfig(run=made / "M", codes=[made / "avg.h5", made / "max.h5"], output=output)),
+        (predict.run, PredictConfig(run=made / "S", inputs=[made / "videos"], output=output, device="cpu")),
+    ):
+        with pytest.raises(UsageError, match=r"exists and is not a table of predictions.*Choose another name"):
+            stage(config)
+    assert output.read_bytes() == content

@@ -48,7 +48,7 @@ class PredictSummary:
 def predict(config: End2EndPredictConfig) -> PredictSummary:
     """Decode, score, and write what was asked for."""
     if config.output is not None:
-        runs.check_table(config.output)
+        runs.check_predictions(config.output)
     meta = read_model(config.run)
     stored = "features" in meta["input"]
     if stored and config.vectors is not None:

@@ -46,7 +46,7 @@ class PredictSummary:
 def run(config: PredictConfig) -> PredictSummary:
     """Extract and encode into a temporary folder, or encode the features files that came, then score."""
     if config.output is not None:
-        runs.check_table(config.output)
+        runs.check_predictions(config.output)
     model = read_trained(config.run)
     if model.meta["kernel"] == PRECOMPUTED:
         raise UsageError(

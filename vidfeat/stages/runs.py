@@ -26,6 +26,7 @@ __all__ = [
     "Run",
     "check_free",
     "check_place",
+    "check_predictions",
     "check_table",
     "complete",
     "model_file",
@@ -44,6 +45,9 @@ VERSIONS = (1, 2)
 OWN_FILES = re.compile(
     r"(model|results|sensitivity|beta)\.json|predictions\.csv|beta\.png|model\.h5|(class-\d+|pair-\d+-\d+)\.libsvm"
 )
+
+# How every table of predictions begins, by which it is known to be one.
+_PREDICTIONS_START = b"id,split,label,predicted,"
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,23 @@ def read_run(folder: Path) -> Run:
         )
     with complete(folder):
         return Run(read_model(folder, meta), meta)
+
+
+def check_predictions(output: Path) -> None:
+    """UsageError, before any work, unless predictions can be written here: another file is never replaced."""
+    check_table(output)
+    if not output.exists():
+        return
+    try:
+        with output.open("rb") as file:
+            start = file.read(len(_PREDICTIONS_START))
+    except OSError as error:
+        raise UsageError(f"{output} cannot be opened: {error.strerror}.") from None
+    if start != _PREDICTIONS_START:
+        raise UsageError(
+            f"{output} exists and is not a table of predictions, which alone is replaced. Choose another name, such "
+            "as predictions.csv, or remove it yourself."
+        )
 
 
 def write_predictions(

@@ -36,7 +36,7 @@ def read_trained(folder: Path) -> TrainedRun:
 
 def predict(config: SvmPredictConfig | MklPredictConfig) -> Summary:
     """Score every item of codes made with the run's own extraction and encoding, and write a table."""
-    runs.check_table(config.output)
+    runs.check_predictions(config.output)
     run = read_trained(config.run)
     data = read_for(run, config.codes)
     result = run.scores(data.arrays)
