@@ -134,3 +134,10 @@ def test_runs_are_rows_and_their_spread_is_one_more():
     words = [text.get_text() for text in figure.legends[0].get_texts()]
     assert words == ["run, 95 % interval (groups resampled)", "mean ± standard deviation over the runs"]
     assert not runs_figure([RunFigures("one", values, {})]).legends
+
+
+@pytest.mark.parametrize(("value", "ends"), [(0.0, (-2, 5)), (0.5, (45, 55)), (1.0, (94.5, 102))])
+def test_the_scale_of_equal_runs_is_no_narrower_than_ten_points_and_has_none_that_cannot_be(value, ends):
+    values = dict.fromkeys(("accuracy", "mean_per_class_accuracy", "map"), value)
+    figure = runs_figure([RunFigures("one", values, {}), RunFigures("two", values, {})])
+    assert all(panel.get_xlim() == pytest.approx(ends) for panel in figure.axes)

@@ -130,6 +130,9 @@ def runs_figure(runs: Sequence[RunFigures], spread: dict[str, tuple[float, float
             panel.errorbar(
                 100 * mean, len(runs), xerr=100 * deviation, color=_SECOND, marker="D", markersize=6, capsize=3
             )
+        low, high = panel.get_xlim()
+        middle, reach = (low + high) / 2, max((high - low) / 2, 5)  # equal runs must not look far apart
+        panel.set_xlim(max(middle - reach, -2), min(middle + reach, 102))
         panel.set_ylim(n - 0.5, -0.5)
         panel.set_xlabel(words)
         panel.tick_params(left=False, labelleft=panel is panels[0])
