@@ -106,6 +106,8 @@ def test_a_config_file_is_overridden_only_by_typed_flags(clips, features, tmp_pa
     ("text", "words"),
     [
         ('[extract]\nbackbon = "alexnet"\n', "has no option 'backbon'; allowed are inputs, output, fps"),
+        ('[extract]\nbackbon = "alexnet"\n', "dry-run. Did you mean 'backbone'?"),
+        ('[extract]\ninputs = "x.mp4"\n', "inputs is 'x.mp4', a str; it must be a list, such as ['a', 'b']"),
         ('[extract]\nfps = "six"\n', "fps is 'six', a str; it must be a float"),
         ('[extract]\nprecision = "fp8"\n', "precision is 'fp8'; allowed are fp32, tf32, bf16, fp16"),
         ("[extract\n", "Cannot read --config"),
@@ -145,6 +147,21 @@ def test_numbers_in_a_config_file_are_taken_where_a_text_may_be_one(codes, tmp_p
     assert json.loads(result.stdout)["C"] == C
 
 
+def test_a_config_file_that_is_not_there_is_named_once(tmp_path):
+    result = vidfeat("info", "x.h5", "--config", tmp_path / "none.toml")
+    assert result.exit_code == 2
+    assert result.stderr.endswith(f"Cannot read --config {tmp_path / 'none.toml'}: No such file or directory.\n")
+
+
+def test_square_brackets_in_help_are_shown(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "300")
+    assert "(pip install vidfeat[train])" in vidfeat("end2end", "train", "--help").stdout
+
+
+def test_help_of_mkl_eval_names_its_own_runs():
+    assert "'vidfeat mkl train'" in vidfeat("mkl", "eval", "--help").stdout
+
+
 def test_underscores_in_flags_are_accepted(clips, features):
     result = vidfeat("extract", clips, "-o", features, *SMALL_FLAGS, "--batch_size", "4", "--decode_threads", "2")
     assert result.exit_code == 0, result.stderr
@@ -153,7 +170,8 @@ def test_underscores_in_flags_are_accepted(clips, features):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["extract"], "Missing IN..., --output"),
+        (["extract"], "Missing IN..., --output: 'vidfeat extract --help' shows how to give it."),
+        (["svm", "train"], "Missing CODES..., --output: 'vidfeat svm train --help' shows"),
         (["extract", "nowhere.mp4", "-o", "f.h5"], "nowhere.mp4"),
         (["encode", "nowhere.h5", "-o", "c.h5"], "nowhere.h5 does not exist"),
         (["svm", "train", "nowhere.h5", "-o", "R"], "nowhere.h5"),

@@ -1,10 +1,12 @@
 """Builds a Typer command from a stage's config dataclass, and turns its outcome into output and an exit code."""
 
 import dataclasses
+import difflib
 import importlib
 import inspect
 import json
 import logging
+import re
 import sys
 import tomllib
 import typing
@@ -79,7 +81,8 @@ def _execute(config_class, given, typed, common, table, stage, render) -> int:
         values = {**read_config_file(common["config"], config_class, table), **values}
     missing = [_shown_name(f) for f in dataclasses.fields(config_class) if _is_required(f) and not values.get(f.name)]
     if missing:
-        raise UsageError(f"Missing {', '.join(missing)}. See '--help'.")
+        command = table.replace(".", " ")
+        raise UsageError(f"Missing {', '.join(missing)}: 'vidfeat {command} --help' shows how to give it.")
     config = config_class(**values)
     module, _, function = stage.partition(":")
     summary = getattr(importlib.import_module(f"vidfeat.stages.{module}"), function or "run")(config)
@@ -117,7 +120,8 @@ def read_config_file(path: Path, config_class: type, table: str) -> dict[str, An
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise UsageError(f"Cannot read --config {path}: {error}.") from None
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"Cannot read --config {path}: {reason}.") from None
     _check_tables(path, content)
     for part in table.split("."):
         if part not in content:
@@ -130,8 +134,9 @@ def read_config_file(path: Path, config_class: type, table: str) -> dict[str, An
     for key, value in content.items():
         name = names.get(key.replace("_", "-"))
         if name is None:
-            allowed = ", ".join(names)
-            raise UsageError(f"{path}: [{table}] has no option {key!r}; allowed are {allowed}.")
+            close = difflib.get_close_matches(key.replace("_", "-"), names, n=1)
+            meant = f" Did you mean {close[0]!r}?" if close else ""
+            raise UsageError(f"{path}: [{table}] has no option {key!r}; allowed are {', '.join(names)}.{meant}")
         values[name] = _convert(hints[name], value, f"{path}: [{table}] {key}")
     return values
 
@@ -166,7 +171,8 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         return hint(value)  # a number is a text too, as it is on the command line: C = 10
     if hint in (str, int, float, bool) and type(value) is hint:
         return value
-    raise UsageError(f"{where} is {value!r}, a {type(value).__name__}; it must be a {getattr(hint, '__name__', hint)}.")
+    wanted = "list, such as ['a', 'b']" if typing.get_origin(hint) is list else getattr(hint, "__name__", hint)
+    raise UsageError(f"{where} is {value!r}, a {type(value).__name__}; it must be a {wanted}.")
 
 
 def _context_parameter() -> inspect.Parameter:
@@ -181,10 +187,10 @@ def _parameters(config_class: type) -> list[inspect.Parameter]:
 def _parameter(field: dataclasses.Field, hint: Any) -> inspect.Parameter:
     meta = field.metadata
     if meta["argument"]:
-        info = typer.Argument(help=meta["help"], metavar=meta["metavar"], show_default=False)
+        info = typer.Argument(help=_plain(meta["help"]), metavar=meta["metavar"], show_default=False)
     else:
         names = [flag_of(field.name)] + ([meta["short"]] if meta["short"] else [])
-        info = typer.Option(*names, help=meta["help"], metavar=meta["metavar"], rich_help_panel=meta["panel"])
+        info = typer.Option(*names, help=_plain(meta["help"]), metavar=meta["metavar"], rich_help_panel=meta["panel"])
     # A required field may still come from --config, so Typer gets None and _execute reports what is missing.
     default = None if _is_required(field) else field.default
     annotation = Annotated[hint | None if _is_required(field) else hint, info]
@@ -202,6 +208,11 @@ def _common_parameters() -> list[inspect.Parameter]:
             )
         )
     return parameters
+
+
+def _plain(help: str) -> str:
+    """``help`` such that Rich shows it as it is: ``[train]`` would be a style to it, and vanish."""
+    return re.sub(r"\[(?=[a-z#/@])", r"\\[", help)
 
 
 def _shown_name(field: dataclasses.Field) -> str:

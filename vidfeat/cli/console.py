@@ -94,7 +94,7 @@ def facts_text(facts: Mapping[str, Any], indent: str = "") -> str:
         elif isinstance(value, list | tuple) and value and all(isinstance(entry, Mapping) for entry in value):
             lines.append(f"{indent}{name}:")
             lines += [f"{indent}  " + ", ".join(f"{key} {_cell(entry[key])}" for key in entry) for entry in value]
-        elif isinstance(value, list | tuple):
+        elif isinstance(value, Mapping | list | tuple):
             lines.append(f"{indent}{name}: {', '.join(map(_cell, value)) or 'none'}")
         else:
             lines.append(f"{indent}{name}: {_cell(value)}")

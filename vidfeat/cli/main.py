@@ -19,8 +19,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="CNN features and optical flow from videos, temporal encoders, and classifiers.\n\n"
-    "A first run:  vidfeat extract VIDEOS -o feats.h5  then  vidfeat encode feats.h5 --method rankpool -o codes.h5  "
-    "then  vidfeat svm train codes.h5 --split split -o RUN  then  vidfeat predict RUN new.mp4",
+    "A first run, on a folder with one folder of videos for each class:  vidfeat extract VIDEOS -o feats.h5 --fps 5  "
+    "then  vidfeat encode feats.h5 --method rankpool -o codes.h5  then  vidfeat svm train codes.h5 "
+    "--leave-one-group-out -o RUN  then  vidfeat predict RUN new.mp4",
 )
 
 

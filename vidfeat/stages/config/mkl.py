@@ -116,3 +116,5 @@ class MklPredictConfig:
 @dataclass(frozen=True)
 class MklEvalConfig(SvmEvalConfig):
     """The figures of runs, from their predictions."""
+
+    runs: list[Path] = argument("Folders of 'vidfeat mkl train'; several give one row each.", metavar="RUN...")
