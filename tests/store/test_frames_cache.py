@@ -1,8 +1,13 @@
 """Decoded frames on disk: whole or not there, and never those of another file."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
+from vidfeat.store import frames_cache
 from vidfeat.store.frames_cache import FramesCache
 
 SOURCE = [120, 3.5, None, None]
@@ -74,3 +79,16 @@ def test_a_removed_item_frees_its_space(cache):
     assert cache.read("a/é.mp4", SOURCE) is None
     assert cache.read("b", SOURCE) is not None
     assert len(list(cache.folder.rglob("*.rgb"))) == 1
+
+
+def test_what_a_killed_process_left_of_an_item_is_removed_when_it_is_written_again(cache):
+    fill(cache)
+    base = next(cache.folder.rglob("*.rgb")).with_suffix("")
+    dead = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    left = base.with_name(f".{base.name}.{dead.stdout.strip()}@{frames_cache._HOST}.rgb.tmp")
+    living = base.with_name(f".{base.name}.{os.getppid()}@{frames_cache._HOST}.rgb.tmp")
+    elsewhere = base.with_name(f".{base.name}.{dead.stdout.strip()}@another-{frames_cache._HOST}.rgb.tmp")
+    for path in (left, living, elsewhere):
+        path.write_bytes(b"half")
+    fill(cache)
+    assert not left.exists() and living.exists() and elsewhere.exists()

@@ -186,6 +186,27 @@ def test_early_stopping():
     assert (fitted.stopped, fitted.epochs, fitted.best_epoch) == ("early", 3, 0)
 
 
+def test_there_is_a_best_epoch_even_if_no_validation_score_is_finite(monkeypatch):
+    trainer, given = everything()
+    monkeypatch.setattr(trainer, "_score", lambda validation: None)
+    saved = []
+    fitted = trainer.fit(**given, save=lambda checkpoint, best: saved.append(best))
+    assert (fitted.best_epoch, fitted.best) == (0, None)
+    assert saved == [True, False, False]
+
+
+def test_nothing_to_train_is_refused():
+    with pytest.raises(UsageError, match=r"nothing is left to train: .* by 0 \(--frame-lr\).* by 0 \(--head-lr\)"):
+        everything(frame_factor=0.0, head_factor=0.0)
+
+
+def test_the_logged_rate_is_that_of_the_first_stream():
+    records = []
+    trainer, given = everything("avg", schedules={"rgb": Schedule(0.003)}, log=records.append, warmup=0.0, epochs=1)
+    trainer.fit(**given)
+    assert {record["lr"] for record in records} == {0.003}
+
+
 def test_factors_leave_parts_as_they_are():
     trainer, given = everything(frame_factor=0.0, epochs=1)
     before = state_of(trainer)

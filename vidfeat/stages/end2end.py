@@ -21,6 +21,7 @@ from vidfeat.stages import scores
 from vidfeat.stages.config.end2end import End2EndTrainConfig
 from vidfeat.stages.config.options import as_json
 from vidfeat.stages.devices import cores_per_device, resolve_devices
+from vidfeat.stages.end2end_clips import CENTRE
 from vidfeat.stages.end2end_input import Batches, FeatureSource, PixelSource, Source, augmented, feature_names
 from vidfeat.stages.end2end_items import Parts, groups_of, parts_of
 from vidfeat.stages.end2end_model import build_model, description_of, load_state, remembered
@@ -139,14 +140,15 @@ def default_workers(world: World) -> int:
 
 def _train(task: _Task, run: RunFolder, world: World, source: Source) -> TrainSummary:
     config, parts = task.config, task.parts
-    settings = training_settings(config, run.chunk)
+    checkpoint = run.checkpoint
+    # Memory may have allowed fewer frames at once than in the beginning.
+    settings = training_settings(config, checkpoint.chunk if checkpoint is not None else run.chunk)
     view = {} if config.no_augment else {"view": augmented(config.seed, config.smallest_crop, not config.no_flip)}
     training = Batches(
         source, parts.train, parts.targets(parts.train, config.loss), world, settings.batch, config.seed, **view
     )
     held = Batches(source, parts.validation, None, world)
     test = Batches(source, parts.test, None, world)
-    checkpoint = run.checkpoint
     with interrupt.deferred(), Progress(settings.epochs, "epochs") as progress:
         recorder = Recorder(run, config, progress, checkpoint, world.rank == 0)
         about = {"classes": parts.classes}
@@ -208,7 +210,7 @@ def _finish(
     results = {
         "split": parts.split,
         "n_train": len([item_id for item_id in train_ids if item_id not in lost]),
-        "n_validation": len(parts.validation),
+        "n_validation": 0 if chosen is None else int(np.count_nonzero(chosen[1])),
         "n_test": len(judged),
         "n_failed": len(failures),
         **scores.figures([item.labels for item in judged], found[0][rows], parts.classes),
@@ -240,8 +242,8 @@ def _failures(task: _Task, source: Source, world: World) -> list[Failure]:
     if world.rank != 0:
         return []
     for item, count in zip(items, counts, strict=True):
-        if count and item.id not in source.failures and isinstance(source, PixelSource):
-            source.supply.get(item.id)
+        if count and item.id not in source.failures:
+            source.clips(item, CENTRE)
     return [source.failures[item.id] for item in items if item.id in source.failures]
 
 

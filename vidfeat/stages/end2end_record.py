@@ -39,11 +39,12 @@ class Recorder:
         if not first:
             return
         if config.log_steps:
-            run.steps = []
+            run.steps = run.steps_until(checkpoint.steps) if checkpoint is not None else []
         if config.tensorboard:
             from torch.utils.tensorboard import SummaryWriter
 
-            purge = {"purge_step": checkpoint.steps} if checkpoint else {}
+            # What was logged after the state that the run goes on from is logged again.
+            purge = {"purge_step": checkpoint.steps + 1} if checkpoint is not None else {}
             self._board = SummaryWriter(str(run.folder / "tensorboard"), **purge)
         if checkpoint is not None:
             log.info("%s: going on after %d epochs and %d steps.", run.folder, checkpoint.epoch, checkpoint.position)

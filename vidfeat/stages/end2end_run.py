@@ -1,5 +1,6 @@
 """The folder RUN of a video network: checkpoints and log while it is trained, results when it is done."""
 
+import csv
 import io
 import json
 import logging
@@ -24,10 +25,13 @@ log = logging.getLogger("vidfeat")
 
 FORMAT, VERSION = "vidfeat-end2end", 1
 _STARTED, _LAST, _BEST, _MODEL = "run.json", "last.safetensors", "best.safetensors", "model.json"
+_STEPS = "steps.csv"
 _OWN = {
     _STARTED, _LAST, _BEST, _MODEL, "best-flow.safetensors", "results.json", "predictions.csv", "validation.csv",
-    "log.csv", "steps.csv", "curves.png", "tensorboard", "cache",
+    "log.csv", _STEPS, "curves.png", "tensorboard", "cache",
 }  # fmt: skip
+# What is there before run.json is, and remains of a run that was killed then.
+_BEFORE = {"cache", "tensorboard"}
 _PLAIN = (
     "epoch steps videos frames failed loss accuracy validation best lr pooling_seconds data_seconds seconds "
     "frames_per_second"
@@ -58,11 +62,14 @@ class RunFolder:
         self._lock = OutputLock(self.folder.with_name(self.folder.name + ".lock"))
         there = self.folder / _STARTED
         holds = sorted(path.name for path in self.folder.iterdir()) if self.folder.is_dir() else []
-        if holds and not there.is_file():
+        foreign = [name for name in holds if name not in _BEFORE and not name.startswith(f".{_STARTED}.")]
+        if foreign and not there.is_file():
             raise UsageError(
-                f"{self.folder} exists and is not a run of 'vidfeat end2end train' (it holds {holds[0]!r}). Choose "
+                f"{self.folder} exists and is not a run of 'vidfeat end2end train' (it holds {foreign[0]!r}). Choose "
                 "another folder."
             )
+        for path in self.folder.glob(".*.tmp"):
+            path.unlink()  # of a process that was killed: whoever writes here holds the lock
         if there.is_file() and not overwrite:
             check_settings(self.folder, runs.read_json(self.folder, _STARTED)["settings"], settings)
             return (self.folder / "results.json").is_file()
@@ -89,7 +96,7 @@ class RunFolder:
 
     @property
     def chunk(self) -> int | None:
-        """Frames at once of the run that is there: the same again gives the same bits."""
+        """Frames at once of the run when it began: the same again gives the same bits."""
         return runs.read_json(self.folder, _STARTED)["chunk"] if (self.folder / _STARTED).is_file() else None
 
     @property
@@ -97,6 +104,14 @@ class RunFolder:
         """The last one, if there is any."""
         path = self.folder / _LAST
         return Checkpoint.read(path) if path.is_file() else None
+
+    def steps_until(self, steps: int) -> list[Mapping[str, Any]]:
+        """The rows of ``steps.csv`` that are there already, of that many steps: where a run goes on."""
+        path = self.folder / _STEPS
+        if not path.is_file():
+            return []
+        with path.open(newline="", encoding="utf-8") as file:
+            return [row for row in csv.DictReader(file) if int(row["steps"]) <= steps]
 
     @property
     def best(self) -> Path:
@@ -113,7 +128,7 @@ class RunFolder:
         write_csv(self.folder / "log.csv", header, rows)
         if self.steps is not None:
             header = [name for name in (self.steps[0] if self.steps else {}) if name != "kind"]
-            write_csv(self.folder / "steps.csv", header, [[row[name] for name in header] for row in self.steps])
+            write_csv(self.folder / _STEPS, header, [[row[name] for name in header] for row in self.steps])
 
     def draw(self, history: Sequence[Mapping[str, Any]], measure: str) -> None:
         """``curves.png``."""

@@ -117,7 +117,9 @@ class Supply:
     def _work(self, worker: ProcessWorker | ThreadWorker) -> None:
         while (item_id := self._next()) is not None:
             try:
-                outcome: str | Exception = worker.decode(self._items[item_id])
+                # Looked for here: a process need not be started for what is in the cache.
+                there = cached(self._cache, self._items[item_id])
+                outcome: str | Exception = worker.decode(self._items[item_id]) if there is None else there.reason
             except Exception as error:
                 outcome = error
             with self._changed:

@@ -9,6 +9,7 @@ import torch
 from vidfeat import __version__
 from vidfeat.datasets.items import Item
 from vidfeat.errors import UsageError
+from vidfeat.precision import products
 from vidfeat.stages.config.end2end import End2EndPredictConfig
 from vidfeat.stages.end2end_clips import CENTRE
 from vidfeat.stages.end2end_decode import FLOW, times_of
@@ -35,7 +36,7 @@ def write_vectors(
         for item in items:
             clips = source.clips(item, CENTRE)
             frames, times = times_of(source.supply.get(item.id))
-            with torch.inference_mode():
+            with torch.inference_mode(), products("fp32", trainer.world.device):
                 found = writer.item(item.id)
                 for name, clip in clips.items():
                     prefix = "flow." if name == FLOW else ""

@@ -8,6 +8,8 @@ several processes read slices of them at the speed of memory.
 import hashlib
 import json
 import os
+import re
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +20,9 @@ import numpy as np
 from vidfeat.store import fs
 from vidfeat.store.run import write_json
 from vidfeat.store.settings import fingerprint
+
+# Machines that share a cache may have processes of the same number. Only letters that mean nothing in a pattern.
+_HOST = re.sub(r"[^A-Za-z0-9-]", "-", socket.gethostname())
 
 
 @dataclass(frozen=True)
@@ -65,6 +70,7 @@ class FramesCache:
         base = self._base(item_id)
         with fs.writing(base):
             base.parent.mkdir(exist_ok=True)
+            _sweep(base)
         return CacheWriter(item_id, base, list(source))
 
     def remove(self, item_id: str) -> None:
@@ -118,12 +124,31 @@ class CacheWriter:
             path.unlink(missing_ok=True)
 
     def _begin(self, name: str, rows: np.ndarray) -> tuple[Path, int]:
-        path = self._base.with_name(f".{self._base.name}.{os.getpid()}.{name}.tmp")
+        path = self._base.with_name(f".{self._base.name}.{os.getpid()}@{_HOST}.{name}.tmp")
         with fs.writing(path):
             path.unlink(missing_ok=True)  # left by a process that was killed and had our pid
             self._open[name] = path, fs.open_new(path)
         self._shapes[name] = [0, *rows.shape[1:]]
         return self._open[name]
+
+
+def _sweep(base: Path) -> None:
+    """Remove what processes of this machine that were killed have left of the item, which may be many bytes."""
+    for path in base.parent.glob(f".{base.name}.*@{_HOST}.*.tmp"):
+        pid = path.name.removeprefix(f".{base.name}.").partition("@")[0]
+        if not _runs(int(pid)):
+            path.unlink(missing_ok=True)
+
+
+def _runs(pid: int) -> bool:
+    """Whether there is a process of that number on this machine."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _mapped(path: Path, shape: Sequence[int]) -> np.ndarray:

@@ -218,12 +218,17 @@ class Trainer:
 
     def _end_epoch(self, validation: Validation | None, save: Save | None) -> None:
         score = None if validation is None else self._score(validation)
-        better = validation is None or (score is not None and (self._best is None or score > self._best))
+        # The first epoch is the best so far whatever came of it, so that there always is one.
+        better = (
+            validation is None
+            or self._best_epoch < 0
+            or (score is not None and (self._best is None or score > self._best))
+        )
         if better:
             self._best, self._best_epoch = score, self._epoch
         weights = self.model.stream_weights.detach().cpu().tolist()
         record = {"kind": "epoch", "epoch": self._epoch, "steps": self._steps, **_means(self._sums),
-                  "lr": self.settings.rate("", self._epoch, 0, 1), "validation": score, "best": better,
+                  "lr": self.stepper.rate(self._epoch, 0, 1), "validation": score, "best": better,
                   "beta": betas(self.model),
                   "stream_weights": dict(zip(self.model.streams, weights, strict=True))}  # fmt: skip
         self._history.append(record)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vidfeat.errors import VidfeatError
+from vidfeat.errors import UsageError, VidfeatError
 from vidfeat.networks.model import VideoNetwork
 from vidfeat.networks.pyramid import PyramidPooling
 from vidfeat.training.batch import VideoBatch
@@ -45,6 +45,12 @@ class Stepper:
     def __init__(self, model: VideoNetwork, settings: Settings, world: World):
         self.model, self.settings, self.world = model, settings, world
         self.groups = _groups(model, settings)
+        if not self.groups:
+            raise UsageError(
+                f"nothing is left to train: the learning rate of the networks of frames is multiplied by "
+                f"{settings.frame_factor:g} (--frame-lr), that of the rest by {settings.head_factor:g} (--head-lr). "
+                "Give one above 0."
+            )
         self.optimizer = torch.optim.SGD(self.groups, lr=settings.schedule.lr, momentum=settings.momentum)
         self.scaler = torch.amp.GradScaler(world.device.type, enabled=settings.precision == "fp16")
         self.two_pass = TwoPass(
@@ -83,8 +89,12 @@ class Stepper:
             raise NotFiniteError(self._complaint(batch, out.wild, loss, epoch, position))
         self.scaler.step(self.optimizer)
         self.scaler.update()
-        lr = self.settings.rate("", epoch, position, steps)
+        lr = self.rate(epoch, position, steps)
         return Done(int(videos), int(frames), loss, int(correct), int(failed), pooling / self.world.size, norm, lr)
+
+    def rate(self, epoch: int, position: int, steps: int) -> float:
+        """The learning rate that is logged: of the first stream, without its factors."""
+        return self.settings.rate(next(iter(self.model.streams)), epoch, position, steps)
 
     def momentum(self) -> dict[str, Tensor]:
         """Copies of SGD's momentum on the CPU, by parameter name."""
