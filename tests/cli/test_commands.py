@@ -248,6 +248,13 @@ def test_info_verify_diff_export_import_on_the_command_line(features, tmp_path):
     assert json.loads(vidfeat("info", tmp_path / "c.h5", "--json").stdout)["kind"] == "codes"
 
 
+def test_codes_in_place_of_features_are_not_sent_to_import(codes):
+    for command in (["verify", codes], ["encode", codes, "-o", "c.h5"]):
+        result = vidfeat(*command)
+        assert result.exit_code == 2
+        assert "Give the file of 'vidfeat extract' or 'vidfeat flow' that it was made from" in result.stderr
+
+
 def test_layers_lists_names_and_shapes():
     text = vidfeat("layers", "alexnet").stdout
     assert "fc7" in text

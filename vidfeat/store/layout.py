@@ -128,10 +128,13 @@ def read_root(file: h5py.File, path: Path) -> Root:
         raise output.unreadable(path, "the root attributes", error) from error
     if values.get("format") != FORMAT:
         came = f"its format is {values['format']!r}" if "format" in values else "it has no attribute 'format'"
-        raise UsageError(
-            f"{path} is not a vidfeat feature file: {came}, expected {FORMAT!r}. "
-            f"Use 'vidfeat import' for features of other tools."
+        other = str(values.get("format", "")).startswith("vidfeat-")
+        advice = (
+            "Give the file of 'vidfeat extract' or 'vidfeat flow' that it was made from."
+            if other
+            else "Use 'vidfeat import' for features of other tools."
         )
+        raise UsageError(f"{path} is not a vidfeat feature file: {came}, expected {FORMAT!r}. {advice}")
     if values.get("version") != VERSION:
         raise UsageError(
             f"{path} has format version {values.get('version')!r}; this vidfeat reads version {VERSION}. "
