@@ -5,10 +5,11 @@ import pytest
 import torch
 from oracles import rank as oracle
 from test_rank_pool import video
-from tolerances import DUALITY_GAP, FLOAT32, FLOAT64
+from tolerances import DUALITY_GAP, FLOAT32, FLOAT64, SINGLE_SUM
 
 import vidfeat.pooling.rank_batch as rank_batch
-from vidfeat.pooling import rank_pool
+from vidfeat.errors import UsageError
+from vidfeat.pooling import rank_pool, rank_solver
 from vidfeat.pooling.frames import Frames
 from vidfeat.pooling.rank_spaces import FrameSpace, RefinedSpace
 
@@ -125,3 +126,90 @@ def test_short_videos_are_not_worth_it(monkeypatch):
     monkeypatch.undo()
     assert type(solved_in(v, 2.0).space) is FrameSpace
     assert isinstance(solved_in(single(300, 310, "walk"), 2.0).space, RefinedSpace)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (2, 9), (3, 5), (4, 8), (5, 512), (7, 600), (96, 513), (101, 40), (197, 96)])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_the_compiled_gram_matrix(shape, threads, monkeypatch):
+    from vidfeat.pooling import single_gram as module
+
+    monkeypatch.setattr(module, "_SHARE", 1)
+    random = np.random.default_rng(0)
+    v = random.normal(size=shape).astype(np.float32)
+    found = np.full((len(v), len(v)), np.nan)
+    module.single_gram(v, threads, found)
+    exact = v.astype(float) @ v.astype(float).T
+    size = np.linalg.norm(v.astype(float), axis=1)
+    assert (abs(found - exact) <= SINGLE_SUM * size[:, None] * size).all()
+    assert np.array_equal(found, found.T)
+
+
+def test_the_compiled_gram_matrix_is_the_same_on_any_number_of_threads(monkeypatch):
+    from vidfeat.pooling import single_gram as module
+
+    monkeypatch.setattr(module, "_SHARE", 1)
+    v = np.random.default_rng(0).normal(size=(130, 700)).astype(np.float32)
+    results = [np.empty((130, 130)) for _ in range(4)]
+    for threads, result in enumerate(results, start=1):
+        module.single_gram(v, threads, result)
+    assert all(np.array_equal(results[0], result) for result in results)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_the_compiled_gram_matrix_shows_frames_that_are_not_finite(bad):
+    from vidfeat.pooling.single_gram import single_gram
+
+    v = np.ones((9, 20), dtype=np.float32)
+    v[4, 7] = bad
+    found = np.empty((9, 9))
+    single_gram(v, 1, found)
+    assert not np.isfinite(found[4]).any()
+    assert (np.delete(np.delete(found, 4, 0), 4, 1) == 20).all()
+
+
+@pytest.mark.parametrize("gradient", ["exact", "diag"])
+def test_videos_shared_among_threads_are_pooled_as_if_alone(gradient, monkeypatch):
+    monkeypatch.setattr(rank_batch, "_CREW_WORK", 1)
+    lengths = [40, 38, 12, 40, 25]
+    batch = torch.zeros(5, 40, 60)
+    for row, length in enumerate(lengths):
+        batch[row, :length] = single(length, 60, "walk", seed=row)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        together = batch.clone().requires_grad_()
+        pooled = rank_pool(together, 20.0, 0.5, lengths, gradient=gradient)
+        pooled.square().sum().backward()
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    for row, length in enumerate(lengths):
+        alone = batch[row, :length].clone().requires_grad_()
+        expected = rank_pool(alone, 20.0, 0.5, gradient=gradient)
+        expected.square().sum().backward()
+        pairs = ((pooled[row], expected), (together.grad[row, :length], alone.grad))
+        for found, wanted in pairs:
+            scale = float(wanted.detach().abs().max())
+            np.testing.assert_allclose(found.detach(), wanted.detach(), atol=FLOAT32 * scale)
+        assert not together.grad[row, length:].any()
+
+
+def test_a_bad_frame_among_videos_shared_among_threads(monkeypatch):
+    monkeypatch.setattr(rank_batch, "_CREW_WORK", 1)
+    batch = torch.stack([single(30, 50, "walk", seed=row) for row in range(4)])
+    batch[2, 7, 3] = torch.nan
+    with pytest.raises(UsageError, match="Frame 7 of video 2 of the batch holds NaN"):
+        rank_pool(batch)
+
+
+def test_one_step_of_compiled_code_ends_what_a_kernel_in_float32_leaves():
+    v = single(120, 300, "walk")
+    frames = Frames(v[None])
+    rough = FrameSpace.of(frames.single_gram(), frames.real, 2.0)
+    start, _ = rank_solver.solve(rough, 0.1, retry=False)
+    space = RefinedSpace(rough.kernel, frames.real, 2.0, rough.base, frames)
+    alpha, fit, steps = space.first_steps(0.1, start.x, 500)
+    assert steps == [1]
+    np.testing.assert_allclose(fit, frames.predict(frames.combine(alpha)), rtol=FLOAT64)
+    point, more = rank_solver.solve(space, 0.1, start=start.x, retry=False)
+    assert more == [1] and max(point.relative_gap) <= DUALITY_GAP

@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from itertools import pairwise
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -39,17 +40,16 @@ class Frames:
         return self.v.dtype == torch.float32
 
     def single_gram(self) -> Tensor:
-        """K = V Vᵀ ``[B, T, T]`` of float32 frames, in float32: half the time of :meth:`gram`. Returned as float64."""
+        """K = V Vᵀ ``[B, T, T]`` of float32 frames from float32 products: half the time of :meth:`gram`, as float64."""
         B, T, _ = self.shape
         if self.v.device.type != "cpu":
             v = self.v[self.videos, :T].masked_fill(self.real[:, :, None] == 0, 0.0)
             return (v @ v.mT).to(torch.float64)
+        from vidfeat.pooling.single_gram import single_gram
+
         result = self.v.new_zeros(B, T, T, dtype=torch.float64)
-        room = self.v.new_empty(T * T)
-        for video, length, out in zip(self.videos.tolist(), self.lengths, result, strict=True):
-            product = room[: length * length].view(1, length, length)
-            _add_gram(self.v[video, None, :length], product, first=True)
-            out[:length, :length] = product[0]
+        for frames, length, out in zip(self.arrays(), self.lengths, result, strict=True):
+            single_gram(frames, torch.get_num_threads(), out[:length, :length].numpy())
         return result
 
     def gram(self) -> Tensor:
@@ -76,7 +76,7 @@ class Frames:
     def predict(self, u: Tensor) -> Tensor:
         """V u, ``[B, D]`` -> ``[B, T]``."""
         result = u.new_empty(self.shape[:2])
-        if self._is_read_directly:
+        if self.is_read_directly:
             for kernels, *arrays in self._by_video(u, result):
                 kernels.predict(*arrays)
             return result
@@ -86,7 +86,7 @@ class Frames:
 
     def combine(self, weights: Tensor) -> Tensor:
         """Vᵀ w, ``[B, T]`` -> ``[B, D]``, or ``[B, n, T]`` -> ``[B, n, D]``."""
-        if weights.ndim == 2 and self._is_read_directly:
+        if weights.ndim == 2 and self.is_read_directly:
             result = weights.new_empty(self.shape[0], self.shape[2])
             for kernels, *arrays in self._by_video(weights, result):
                 kernels.combine(*arrays)
@@ -100,7 +100,7 @@ class Frames:
 
     def combine_and_predict(self, weights: Tensor) -> tuple[Tensor, Tensor]:
         """u = Vᵀ w ``[B, D]`` and V u ``[B, T]`` for w ``[B, T]``."""
-        if not self._is_read_directly:
+        if not self.is_read_directly:
             u = self.combine(weights)
             return u, self.predict(u)
         u, fit = weights.new_empty(self.shape[0], self.shape[2]), torch.empty_like(weights)
@@ -124,7 +124,7 @@ class Frames:
         return Frames(self.v, self.real[videos], self.videos[videos])
 
     @property
-    def _is_read_directly(self) -> bool:
+    def is_read_directly(self) -> bool:
         """Whether products with vectors take the frames as they are: float32 on a CPU, not converted already."""
         return self.are_single and self.v.device.type == "cpu" and self.converted is None
 
@@ -132,9 +132,13 @@ class Frames:
         """For each video the compiled products, its frames ``[length, D]`` and its rows of ``batches``, as arrays."""
         from vidfeat.pooling import frame_kernels
 
-        for row, (video, length) in enumerate(zip(self.videos.tolist(), self.lengths, strict=True)):
-            frames = self.v[video, :length].detach().contiguous().numpy()
+        for row, frames in enumerate(self.arrays()):
             yield frame_kernels, frames, *(batch[row].numpy() for batch in batches)
+
+    def arrays(self) -> Iterator[np.ndarray]:
+        """The frames ``[length, D]`` of each video, on a CPU."""
+        for video, length in zip(self.videos.tolist(), self.lengths, strict=True):
+            yield self.v[video, :length].detach().contiguous().numpy()
 
     def blocks(self) -> Iterator[tuple[slice, slice, Tensor]]:
         """Blocks ``[b, t, D]`` of successive videos and frames in float64, zero where there is no frame, with their

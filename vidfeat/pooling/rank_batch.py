@@ -1,5 +1,6 @@
 """Rank pooling of many videos of any lengths: which are solved in step, and in which space."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -14,6 +15,8 @@ from vidfeat.pooling.rank_spaces import FeatureSpace, FrameSpace, RefinedSpace
 _SHORTEST = 0.8
 # Numbers in the matrices of a group: in cache on a CPU, 1 GB on a GPU.
 _CPU_GROUP, _CUDA_GROUP = 1 << 22, 1 << 27
+# Multiplications per thread, at least, where several share the videos of a batch.
+_CREW_WORK = 1 << 24
 
 # Frames from which on a Gram matrix in float32 saves more than it costs to mend it.
 _FEWEST_REFINED = 100
@@ -46,12 +49,26 @@ def similar(lengths: list[int], D: int, device: torch.device) -> Iterator[list[i
         left = left[size:]
 
 
-def groups(v: Tensor, lengths: list[int]) -> Iterator[tuple[Tensor, Frames]]:
-    """The groups of a padded batch ``v [B, T, D]``: the numbers of their videos, and their frames."""
-    for chosen in similar(lengths, v.shape[2], v.device):
-        videos, kept = (torch.tensor(values, device=v.device) for values in (chosen, [lengths[i] for i in chosen]))
-        real = torch.arange(int(kept[0]), device=v.device) < kept[:, None]
-        yield videos, Frames(v, real.to(torch.float64), videos)
+def groups(v: Tensor, lengths: list[int], crew: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The groups of a padded batch ``v [B, T, D]``: the numbers of their videos, and which of their frames are real.
+
+    crew: threads that will share the groups.
+    """
+    share = math.ceil(len(lengths) / crew)
+    for similar_ones in similar(lengths, v.shape[2], v.device):
+        for first in range(0, len(similar_ones), share):
+            chosen = similar_ones[first : first + share]
+            videos, kept = (torch.tensor(values, device=v.device) for values in (chosen, [lengths[i] for i in chosen]))
+            real = torch.arange(int(kept[0]), device=v.device) < kept[:, None]
+            yield videos, real.to(torch.float64)
+
+
+def crew_size(v: Tensor, lengths: list[int]) -> int:
+    """Threads that it is worth to share the videos of a padded batch ``v [B, T, D]`` among."""
+    if v.device.type != "cpu":
+        return 1
+    work = sum(length * min(length, v.shape[2]) for length in lengths) * v.shape[2]
+    return max(1, min(torch.get_num_threads(), len(lengths), work // _CREW_WORK))
 
 
 def pool_group(frames: Frames, C: float, epsilon: float) -> Pooled:

@@ -8,6 +8,7 @@ where it must. Formulas and rules are those of rank_solver.py and rank_factor.py
 import numpy as np
 
 from vidfeat.compiled import compiled
+from vidfeat.pooling.frame_kernels import combine_and_predict
 
 # Sums may be taken in any order; NaN and infinity stay what they are.
 _SUMS = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
@@ -71,6 +72,42 @@ def descend(kernel, base, C, epsilon, alpha, most):
         if repeated:
             break
     return steps
+
+
+@compiled(**_SUMS)
+def correct(v, kernel, base, C, epsilon, alpha, fit):
+    """One Newton step from ``alpha [T]``, with K = V Vᵀ from the frames ``v`` themselves; 1, or 0 if too many frames
+    lie inside the tube for ``base``. Sets ``fit`` to K alpha.
+
+    Args:
+        v: float32 ``[T, D]``.
+        kernel, base: K with an error, and its lower factor, as for :func:`descend`.
+    """
+    T = len(alpha)
+    u, right = np.empty(v.shape[1]), np.empty(T)
+    residual, error, side = np.empty(T), np.empty(T), np.empty(T)
+    combine_and_predict(v, alpha, u, fit)
+    _certify(alpha, fit, C, epsilon, residual, error, side)
+    out = np.nonzero(side == 0.0)[0]
+    if len(out) * _SHARE > T:
+        return 0
+    for t in range(T):
+        right[t] = t + 1 - epsilon * side[t] - fit[t] - alpha[t] / C
+    for t in out:
+        for i in range(T):
+            right[i] += kernel[t, i] * alpha[t]
+        alpha[t] = 0.0
+    columns, place = np.empty((len(out), T)), np.full(T, -1)
+    for i, t in enumerate(out):
+        place[t] = i
+        right[t] = 0.0
+        _unit_solve(base, t, columns[i])
+    change = np.empty(T)
+    _newton(base, columns, place, out, right, change)
+    for t in range(T):
+        alpha[t] += change[t]
+    combine_and_predict(v, alpha, u, fit)
+    return 1
 
 
 @compiled(**_SUMS)

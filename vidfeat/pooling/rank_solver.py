@@ -84,12 +84,11 @@ def solve(
     count = torch.arange(1, space.real.shape[1] + 1, dtype=torch.float64, device=space.real.device)
     target = _array(count * space.real)
     taken = [0] * len(target)
-    if space.is_compiled:
-        start, taken = _compiled_start(space, epsilon, start, max_steps)
-    if start is None:
+    if start is None and not space.is_compiled:
         begin = _origin(space, target, epsilon)
     else:
-        begin = _certify(space, _array(start), _array(space.predict(start)), target, epsilon)
+        x, fit, taken = space.first_steps(epsilon, start, max_steps)
+        begin = _certify(space, _array(x), _array(fit), target, epsilon)
     point, steps = _descend(space, begin, target, epsilon, max_steps - max(taken))
     steps = [first + second for first, second in zip(taken, steps, strict=True)]
     doubtful = [video for video, gap in enumerate(point.relative_gap) if gap > SUSPICIOUS]
@@ -100,20 +99,6 @@ def solve(
         for video, number in zip(doubtful, more, strict=True):
             steps[video] += number
     return Point(*map(_tensor, point.arrays), point.objective, point.relative_gap), steps
-
-
-def _compiled_start(
-    space: FrameSpace, epsilon: float, start: Tensor | None, max_steps: int
-) -> tuple[Tensor, list[int]]:
-    """Where the compiled steps of each video end, and their numbers."""
-    from vidfeat.pooling.rank_kernels import descend
-
-    alpha = space.real.new_zeros(space.real.shape) if start is None else start.clone()
-    steps = []
-    for kernel, base, own, length in zip(space.kernel, space.base, alpha, space.lengths, strict=True):
-        kernel, base = kernel[:length, :length].numpy(), base[:length, :length].contiguous().numpy()
-        steps.append(descend(kernel, base, float(space.C), float(epsilon), own[:length].numpy(), max_steps))
-    return alpha, steps
 
 
 def _descend(space, point: Point, target: Array, epsilon: float, max_steps: int) -> tuple[Point, list[int]]:

@@ -3,8 +3,10 @@
 Both offer the solver the same few operations; all tensors are float64 and carry a batch of videos.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,6 +44,24 @@ class FrameSpace:
     def is_compiled(self) -> bool:
         """Whether compiled code takes the first steps."""
         return self.base is not None and self.real.device.type == "cpu"
+
+    def first_steps(self, epsilon: float, start: Tensor | None, max_steps: int) -> tuple[Tensor, Tensor, list[int]]:
+        """α ``[B, T]`` after as many Newton steps from ``start`` as compiled code can take, K α, and their numbers."""
+        alpha = self.real.new_zeros(self.real.shape) if start is None else start.clone()
+        if not self.is_compiled:
+            return alpha, self.predict(alpha), [0] * len(alpha)
+        from vidfeat.pooling.rank_kernels import descend
+
+        steps = []
+        for own, kernel, base in self._arrays(alpha):
+            steps.append(descend(kernel, base, float(self.C), float(epsilon), own, max_steps))
+        return alpha, self.predict(alpha), steps
+
+    def _arrays(self, alpha: Tensor) -> Iterator[tuple[np.ndarray, ...]]:
+        """α ``[t]``, K and its factor ``[t, t]`` of each video."""
+        for own, kernel, base, length in zip(alpha, self.kernel, self.base, self.lengths, strict=True):
+            square = (matrix[:length, :length].contiguous().numpy() for matrix in (kernel, base))
+            yield own[:length].numpy(), *square
 
     def careful(self) -> "FrameSpace":
         """The same space with slower, more accurate solves."""
@@ -101,7 +121,17 @@ class RefinedSpace(FrameSpace):
     frames: Frames | None = None
 
     is_exact = False
-    is_compiled = False  # what is left needs the frames
+
+    def first_steps(self, epsilon: float, start: Tensor, max_steps: int) -> tuple[Tensor, Tensor, list[int]]:
+        """One Newton step from the optimum ``start`` of K̃, and K α."""
+        if not (self.is_compiled and self.frames.is_read_directly):
+            return start, self.predict(start), [0] * len(start)
+        from vidfeat.pooling.rank_kernels import correct
+
+        alpha, fit, steps = start.clone(), torch.zeros_like(start), []
+        for (own, kernel, base), v, its_fit in zip(self._arrays(alpha), self.frames.arrays(), fit, strict=True):
+            steps.append(correct(v, kernel, base, float(self.C), float(epsilon), own, its_fit[: len(own)].numpy()))
+        return alpha, fit, steps
 
     def of_videos(self, videos: list[int]) -> "RefinedSpace":
         if len(videos) == len(self.real):
@@ -176,6 +206,10 @@ class FeatureSpace:
     defines_dual, is_careful = False, True  # C e is the dual point
     is_compiled = False
     is_exact = True  # minimise() is, but for rounding
+
+    def first_steps(self, epsilon: float, start: Tensor, max_steps: int) -> tuple[Tensor, Tensor, list[int]]:
+        """``start``, V u, and that no step was taken."""
+        return start, self.predict(start), [0] * len(start)
 
     def of_videos(self, videos: list[int]) -> "FeatureSpace":
         if len(videos) == len(self.real):
