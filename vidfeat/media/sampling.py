@@ -53,7 +53,10 @@ class Sampling:
             if is_set
         ]
         if len(given) > 1:
-            raise UsageError(f"{' and '.join(given)} were both given; choose one of fps, num_frames and stride.")
+            raise UsageError(
+                f"{' and '.join(given)} were both given; choose one of fps, num_frames and stride "
+                "(--fps, --num-frames and --stride on the command line)."
+            )
 
 
 class Timed(Protocol):

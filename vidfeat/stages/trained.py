@@ -73,9 +73,11 @@ def read_for(run: TrainedRun, paths: Sequence[Path]) -> LabelledCodes:
 def check_same_codes(trained: dict[str, Any], given: dict[str, Any], path: Any) -> None:
     """UsageError unless both codes come from the same features and encoding."""
     names = ("features_fingerprint", "feature", "encode")
-    differ = [name for name in names if trained.get(name) != given.get(name)]
+    there, here = ({name: made.get(name) for name in names} | (made.get("encode") or {}) for made in (given, trained))
+    del there["encode"], here["encode"]  # its options stand in its place
+    differ = [name for name in here | there if there.get(name) != here.get(name)]
     if differ:
-        said = "; ".join(f"{name}: {given.get(name)} there, {trained.get(name)} in the run" for name in differ)
+        said = "; ".join(f"{name}: {there.get(name)} there, {here.get(name)} in the run" for name in differ)
         raise UsageError(
             f"The codes of {path} were not made as the run's were ({said}). Extract and encode with the same options."
         )
