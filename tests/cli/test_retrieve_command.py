@@ -84,7 +84,7 @@ def test_a_config_file_may_name_queries(codes, features, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["retrieve"], "Missing CODES, --protocol. See '--help'."),
+        (["retrieve"], "Missing CODES, --protocol: 'vidfeat retrieve --help' shows"),
         (["retrieve", "nowhere.h5", "--protocol", "labels"], "nowhere.h5 does not exist. Make it with 'vidfeat encode"),
         (["retrieve", "{codes}", "--protocol", "oxford"], "--protocol oxford needs --ground-truth"),
         (["retrieve", "{codes}", "--protocol", "holidays"], "is named like a picture of Holidays, such as 100000.jpg"),

@@ -1,7 +1,9 @@
 """From features to codes, through the stage."""
 
+import h5py
 import numpy as np
 import pytest
+from damage import flip
 from small import run_small
 
 import vidfeat
@@ -103,3 +105,24 @@ def test_a_manifest_replaces_only_the_columns_it_has(features, tmp_path):
         assert list(codes.ids) == ["a/v0.mp4", "b/v2.mp4"]
         assert [tuple(own) for own in codes.labels] == [("new",), ("old", "new")]
         assert list(codes.groups) == ["a/v0.mp4", "b/v2.mp4"]
+
+
+@pytest.mark.parametrize("options", [{}, {"method": "rankpool", "C": "1,2"}])
+def test_a_damaged_item_fails_alone(tmp_path, options):
+    path = tmp_path / "f.h5"
+    with FeatureWriter(path, {}, {}) as writer:
+        for number, item_id in enumerate(("a", "b", "c")):
+            item = writer.item(item_id)
+            item.append("x", np.random.default_rng(number).normal(size=(5, 8)).astype(np.float32))
+            item.append("time", np.arange(5))
+            item.append("frame", np.arange(5))
+            item.finish({"path": "/v"}, labels=("l",), group=item_id)
+    with h5py.File(path) as h5:
+        chunk = h5["items/b/x"].id.get_chunk_info(0)
+    flip(path, chunk.byte_offset + chunk.size // 2)
+    summary = encode.run(EncodeConfig(features=path, output=tmp_path / "c.h5", **options))
+    assert summary.exit_code == 1 and summary.items == 2
+    assert [failure.id for failure in summary.failures] == ["b"]
+    assert summary.failures[0].reason.startswith("Cannot read 'x' of item 'b'")
+    with open_codes(tmp_path / "c.h5") as codes:
+        assert list(codes.ids) == ["a", "c"]

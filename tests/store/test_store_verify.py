@@ -5,6 +5,7 @@ import zlib
 import h5py
 import numpy as np
 import pytest
+from damage import flip
 from storing import IDS, SETTINGS, extract
 
 from vidfeat.errors import UsageError
@@ -23,14 +24,6 @@ def small(tmp_path):
             item.append("frame", np.arange(5))
             item.finish({"path": "/x"}, labels=("l",))
     return out
-
-
-def flip(path, offset, mask=0x10):
-    with path.open("r+b") as stream:
-        stream.seek(offset)
-        byte = stream.read(1)[0]
-        stream.seek(offset)
-        stream.write(bytes([byte ^ mask]))
 
 
 def test_a_sound_file_has_no_problem(small):
@@ -66,7 +59,7 @@ def test_no_flipped_byte_of_a_file_changes_what_is_read_unseen(tmp_path):
 import sys
 from pathlib import Path
 from storing import contents
-from test_store_verify import flip
+from damage import flip
 from vidfeat.errors import VidfeatError
 from vidfeat.store import verify
 path = Path(sys.argv[1])
@@ -90,7 +83,7 @@ print(found, same)
     from pathlib import Path
 
     here = Path(__file__).parent
-    env = {**os.environ, "PYTHONPATH": f"{here.parent.parent}{os.pathsep}{here}"}
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (here.parent.parent, here.parent, here)))}
     stride = os.environ.get("VIDFEAT_FLIP_STRIDE", "61")
     done = subprocess.run(
         [sys.executable, "-c", code, str(out), "0", stride], env=env, capture_output=True, text=True, timeout=900

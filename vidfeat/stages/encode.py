@@ -14,7 +14,7 @@ from vidfeat.stages.encoding import Encoding, Frames, StoredFrames, encoding_of,
 from vidfeat.stages.failures import Failure, write_failures
 from vidfeat.stages.lanes import cores, in_lanes
 from vidfeat.stages.relabel import Annotation, Relabelling
-from vidfeat.store import CodesWriter, FeatureFile, StoredItem, open_codes, open_features
+from vidfeat.store import CodesWriter, FeatureFile, open_codes, open_features
 from vidfeat.store.codebook import read_codebook
 
 log = logging.getLogger("vidfeat")
@@ -77,19 +77,25 @@ def run(config: EncodeConfig) -> EncodeSummary:
         with CodesWriter(config.output, provenance) as codes, Progress(len(ids)) as progress:
             waiting: deque[tuple[str, Annotation]] = deque()
 
-            def frames() -> Iterator[list[Frames] | ItemError]:
+            def frames() -> Iterator[list[Frames] | ItemError | StorageError]:
                 for item_id in ids:
-                    stored = features[item_id]
-                    waiting.append((item_id, Annotation(stored.labels, stored.group, stored.splits)))
-                    yield _frames_or_error(stored, names, encoding.in_pieces)
+                    annotation, item = _item_or_error(features, item_id, names, encoding.in_pieces)
+                    waiting.append((item_id, annotation))
+                    yield item
 
             for future in in_lanes(encoding, frames(), min(cores(), len(ids))):
                 item_id, annotation = waiting.popleft()
-                known = relabel(item_id, annotation)
-                try:
+                error = future.exception()
+                if error is None:
                     sets, order_error = future.result()
-                    codes.append(item_id, sets, known.labels, known.group, known.splits, order_error)
-                except (ItemError, ValueError) as error:  # ValueError: a code of another length than the others
+                    known = relabel(item_id, annotation)
+                    try:
+                        codes.append(item_id, sets, known.labels, known.group, known.splits, order_error)
+                    except ValueError as differs:  # a code of another length than the others
+                        error = differs
+                elif not isinstance(error, ItemError | StorageError):
+                    raise error
+                if error is not None:
                     log.warning("%s failed: %s", item_id, error)
                     failures.append(Failure(item_id, "failed", str(error)))
                     progress.item_done("failed")
@@ -121,12 +127,21 @@ def check_output(output: Path, source: Path) -> None:
         ) from error
 
 
-def _frames_or_error(stored: StoredItem, names: list[str], in_pieces: bool) -> list[Frames] | ItemError:
-    """The frames of one item in every feature, or why there are none: a bad item must not stop the others."""
-    for name in names:
-        if name not in stored.names:
-            return ItemError(f"has no feature {name!r}; it has {', '.join(stored.names)}.")
-    return [StoredFrames(stored, name) if in_pieces else stored[name] for name in names]
+def _item_or_error(
+    features: FeatureFile, item_id: str, names: list[str], in_pieces: bool
+) -> tuple[Annotation, list[Frames] | ItemError | StorageError]:
+    """What is known about an item, and its frames in every feature, or why there are none: a bad or damaged item must
+    not stop the others."""
+    annotation = Annotation((), item_id, {})
+    try:
+        stored = features[item_id]
+        annotation = Annotation(stored.labels, stored.group, stored.splits)
+        for name in names:
+            if name not in stored.names:
+                return annotation, ItemError(f"has no feature {name!r}; it has {', '.join(stored.names)}.")
+        return annotation, [StoredFrames(stored, name) if in_pieces else stored[name] for name in names]
+    except StorageError as error:
+        return annotation, error
 
 
 def choose_features(features: FeatureFile, config: EncodeConfig) -> list[str]:

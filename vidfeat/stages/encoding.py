@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from vidfeat import encoders
-from vidfeat.errors import ItemError, UsageError
+from vidfeat.errors import ItemError, StorageError, UsageError
 from vidfeat.stages.config.encode import LOCAL_METHODS, EncodeConfig
 from vidfeat.store import StoredItem
 
@@ -58,9 +58,11 @@ class Encoding:
             self.fingerprints.append(fingerprint)
         self.in_pieces = bool(config.codebook) and config.pyramid == 1
 
-    def __call__(self, frames: list[Frames] | ItemError) -> tuple[dict[str, np.ndarray], dict[str, float] | None]:
-        """Raises ItemError with the reason if the item has no code."""
-        if isinstance(frames, ItemError):
+    def __call__(
+        self, frames: list[Frames] | ItemError | StorageError
+    ) -> tuple[dict[str, np.ndarray], dict[str, float] | None]:
+        """Raises ItemError with the reason if the item has no code, StorageError if it is damaged."""
+        if isinstance(frames, ItemError | StorageError):
             raise frames
         names, errors = set_names(self._config), None
         try:
