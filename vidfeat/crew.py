@@ -1,4 +1,4 @@
-"""Threads that each work on a piece of their own with one thread of torch."""
+"""How many threads torch computes with, and threads that each work on a piece of their own with one of torch's."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,13 +15,27 @@ def crew(name: str, count: int | None = None) -> Iterator[Run]:
 
     Each thread multiplies on its own: threads that share one small product wait for each other.
     """
-    before = torch.get_num_threads()
-    count = before if count is None else min(count, before)
+    most = torch.get_num_threads()
+    count = most if count is None else min(count, most)
     if count == 1:
         yield map
         return
+    with (
+        torch_threads(most),  # as afterwards: a thread's own number is what those started later begin with
+        ThreadPoolExecutor(count, name, initializer=torch.set_num_threads, initargs=(1,)) as pool,
+    ):
+        yield pool.map
+
+
+@contextmanager
+def torch_threads(count: int | None) -> Iterator[None]:
+    """Every product of torch on so many threads, then as before; 1 for work that has threads of its own. None changes
+    nothing."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
     try:
-        with ThreadPoolExecutor(count, name, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            yield pool.map
+        yield
     finally:
-        torch.set_num_threads(before)  # which threads started from now on take over
+        if count is not None:
+            torch.set_num_threads(before)

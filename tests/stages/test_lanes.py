@@ -6,7 +6,8 @@ import time
 import pytest
 import torch
 
-from vidfeat.stages.lanes import cores, in_lanes, torch_threads
+from vidfeat.crew import torch_threads
+from vidfeat.stages.lanes import cores, in_lanes
 
 
 @pytest.mark.parametrize("lanes", [1, 2, 5])

@@ -1,7 +1,6 @@
 """Samples of any float type and size as float32 blocks of rows, and the threads that work through the blocks."""
 
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
 
@@ -9,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidfeat.crew import Run, crew
 from vidfeat.errors import UsageError
 from vidfeat.precision import arithmetic
 
 Span = tuple[int, int]
-Run = Callable[[Callable, Iterable], Iterator]
 
 # Numbers of a block and of what is computed from it. CPU: 1 MB of float32, which stays in the second-level cache of a
 # core from the matrix product to what reads its result.
@@ -130,20 +129,9 @@ class Rows:
 
 @contextmanager
 def threads(device: torch.device) -> Iterator[Run]:
-    """A function like ``map`` that works on parts in as many threads as torch uses here, in float32 as IEEE has it.
-
-    Each thread multiplies on its own: threads that share one small product wait for each other.
-    """
-    count = torch.get_num_threads()
-    with arithmetic("fp32", device):
-        if device.type != "cpu" or count == 1:
-            yield map
-            return
-        try:
-            with ThreadPoolExecutor(count, "codebook", initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                yield pool.map
-        finally:
-            torch.set_num_threads(count)  # which threads started from now on take over
+    """A function like ``map`` that works on parts in as many threads as torch uses here, in float32 as IEEE has it."""
+    with arithmetic("fp32", device), crew("codebook", None if device.type == "cpu" else 1) as run:
+        yield run
 
 
 def not_finite(row: int, name: str) -> UsageError:

@@ -137,10 +137,15 @@ class _Mixture:
 
         K, d = self._exact[0].shape
         sums = np.zeros((K, 2 * d + 1))
+        # Written anew for every piece: threads that take new memory wait for each other.
+        both, products = torch.empty(_ROWS, 2 * d), torch.empty(_ROWS, K)
         for own in rows.split(_ROWS):
-            centred = own - self._middle
-            most = centred.abs().amax(0).to(torch.float64)
+            terms, rough = both[: len(own)], products[: len(own)]
+            centred = torch.sub(own, self._middle, out=terms[:, :d])
+            lowest, highest = torch.aminmax(centred, dim=0)
+            most = torch.maximum(-lowest, highest).to(torch.float64)
+            torch.mul(centred, centred, out=terms[:, d:])
             margins = _ROUNDING * (torch.cat([most, most.square()]) @ self._sizes + self._least)
-            rough = torch.addmm(self._shift, torch.cat([centred, centred.square()], 1), self._factors)
+            torch.addmm(self._shift, terms, self._factors, out=rough)
             add_moments(own.numpy(), rough.numpy(), margins.to(torch.float32).numpy(), *self._exact, sums)
         return torch.from_numpy(sums)

@@ -5,8 +5,6 @@ Source: Z. Teed, J. Deng, *RAFT: Recurrent All-Pairs Field Transforms for Optica
 
 import math
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -15,6 +13,7 @@ from torch import nn
 from torch.nn.functional import pad
 from torchvision.models import optical_flow
 
+from vidfeat.crew import torch_threads
 from vidfeat.errors import ItemError, UsageError
 from vidfeat.flow.base import FlowMethod, check_names
 from vidfeat.flow.checks import whole
@@ -72,7 +71,7 @@ class RAFT(FlowMethod):
             raise _too_large(width, height, f"takes {bytes_of_pair / 2**30:.0f} GB of memory")
         batch = max(1, _BATCH_BYTES[self._device.type] // bytes_of_pair)
         flow = np.empty((count - 1, 2, height, width), np.float32)
-        with self._lock, _torch_threads(self._threads), arithmetic("fp32", self._device):
+        with self._lock, torch_threads(self._threads), arithmetic("fp32", self._device):
             for start in range(0, count - 1, batch):
                 stop = min(start + batch, count - 1)
                 pixels = torch.from_numpy(np.require(frames[start : stop + 1], requirements=["C", "W"]))
@@ -84,20 +83,6 @@ class RAFT(FlowMethod):
                     raise _too_large(width, height, f"does not fit into the memory of {self.device}") from error
                 flow[start:stop] = fields[..., top : top + height, left : left + width].cpu().numpy()
         return flow
-
-
-@contextmanager
-def _torch_threads(threads: int | None) -> Iterator[None]:
-    """torch computes with that many threads inside; None leaves its own number."""
-    if threads is None:
-        yield
-        return
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _options(given: dict[str, Any]) -> dict[str, Any]:

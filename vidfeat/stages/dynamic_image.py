@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from vidfeat import interrupt
+from vidfeat.crew import torch_threads
 from vidfeat.datasets.listing import list_items
 from vidfeat.errors import ItemError
 from vidfeat.progress import Progress
@@ -19,7 +20,6 @@ from vidfeat.stages.decoding import CHUNK_FRAMES, Chunk, DecodeOptions, Decoders
 from vidfeat.stages.devices import cores_per_device
 from vidfeat.stages.events import Failed, Finished
 from vidfeat.stages.failures import write_failures
-from vidfeat.stages.lanes import torch_threads
 from vidfeat.stages.places import places_of
 from vidfeat.stages.request import ignored_files, sampling_of, whole_frames
 from vidfeat.stages.summary import Summary

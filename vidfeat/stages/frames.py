@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from vidfeat import interrupt
+from vidfeat.crew import torch_threads
 from vidfeat.datasets.items import Item
 from vidfeat.datasets.listing import list_items
 from vidfeat.datasets.manifest import write_manifest
@@ -22,7 +23,6 @@ from vidfeat.stages.decoding import CHUNK_FRAMES, Chunk, DecodeOptions, Decoders
 from vidfeat.stages.devices import cores_per_device
 from vidfeat.stages.events import Failed, Finished
 from vidfeat.stages.failures import write_failures
-from vidfeat.stages.lanes import torch_threads
 from vidfeat.stages.places import NewFolder, check_replaceable, places_of
 from vidfeat.stages.request import ignored_files, sampling_of, whole_frames
 from vidfeat.stages.summary import Summary

@@ -4,10 +4,10 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
-import torch
+from vidfeat.crew import torch_threads
 
 
 def in_lanes(work: Callable[[Any], Any], arguments: Iterable[Any], lanes: int) -> Iterator[Future]:
@@ -31,17 +31,6 @@ def in_lanes(work: Callable[[Any], Any], arguments: Iterable[Any], lanes: int) -
         finally:
             for future in under_way:
                 future.cancel()
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Every product of torch on so many threads, then as before; 1 for work that has threads of its own."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def cores() -> int:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 
+from vidfeat.crew import torch_threads
 from vidfeat.datasets.items import Item
 from vidfeat.media.transforms import stack_frames
 from vidfeat.stages.batches import Batcher
@@ -27,7 +28,6 @@ from vidfeat.stages.decoding import CHUNK_FRAMES, Decoders
 from vidfeat.stages.events import Event, Failed, Finished
 from vidfeat.stages.fields import STREAM, FlowFields
 from vidfeat.stages.flow_rows import JoinedEndings, Stacker
-from vidfeat.stages.lanes import torch_threads
 from vidfeat.stages.recipe import DevicePlan
 from vidfeat.stages.under_way import Pending, Together
 from vidfeat.stages.views import Scaled, size_suffix
