@@ -12,15 +12,15 @@ whole recordings, of that mean.
 The last row is of the same folds: HOG as in benchmarks/actions_accuracy.py, rank pooling in both directions, a linear
 SVM.
 
-Settings were chosen inside the training recordings: in each fold every third of them was held out (``splitchoose0`` and
-``splitchoose1`` of FOLDER/set.csv), and none of the fold's test recordings was read. LOOKED_AT has all that was tried
-in both folds, with seed 0; what is not in it (frames per second of RGB, epochs, ``frame``) was set by the time it takes, or as for
-the average. 44 held-out segments choose little more than a learning rate.
+Settings were chosen inside the training recordings: in each fold every third of them was held out (``splitchoose0``
+and ``splitchoose1`` of FOLDER/set.csv), and none of the fold's test recordings was read. LOOKED_AT has all that was
+tried in both folds, with seed 0; what is not in it (frames per second of RGB, epochs, ``frame``) was set by the time
+it takes, or as for the average. 44 held-out segments choose little more than a learning rate.
 
 Read with care: ``pyramid`` was trained first at the rate of the average (flow 60.5, RGB 46.8 % of the test segments),
 and its training loss stayed above that of guessing; its rate was then looked for as said, but after those figures had
-been seen. ``avg``, ``max`` and ``frame`` of RGB still judge only half of their training segments rightly when training ends:
-these rows say how little was trained, not what the pooling is worth. Seconds are those of a busy machine.
+been seen. ``avg``, ``max`` and ``frame`` of RGB still judge only half of their training segments rightly when training
+ends: these rows say how little was trained, not what the pooling is worth. Seconds are those of a busy machine.
 
 Everything runs through the command line's own entry point, in one process, because loading PyTorch takes as long as a
 training. Runs that are finished in --work are not repeated: the script may be stopped, and several may share --work,
