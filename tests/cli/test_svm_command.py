@@ -21,7 +21,7 @@ def test_a_sum_of_kernels_of_several_files(two, tmp_path):
     again = vidfeat("svm", "predict", tmp_path / "R", *two, "-o", tmp_path / "p.csv", "--json")
     assert json.loads(again.stdout)["items"] == 6
     refused = vidfeat("svm", "predict", tmp_path / "R", two[0], "-o", tmp_path / "p.csv")
-    assert (refused.exit_code, "trained on 2 codes files, 1 came" in refused.stderr) == (2, True)
+    assert (refused.exit_code, "1 codes file came; the run was trained on 2" in refused.stderr) == (2, True)
     shown = vidfeat("svm", "eval", tmp_path / "R", "--bootstrap", "20").stdout
     assert "kernel rbf" in shown
     linear = vidfeat("svm", "train", two[0], "-o", tmp_path / "L", "--leave-one-group-out", "--solver", "liblinear",
