@@ -137,7 +137,7 @@ def test_the_compiled_gram_matrix(shape, threads, monkeypatch):
     random = np.random.default_rng(0)
     v = random.normal(size=shape).astype(np.float32)
     found = np.full((len(v), len(v)), np.nan)
-    module.single_gram(v, threads, found)
+    module.single_gram(v, found, threads)
     exact = v.astype(float) @ v.astype(float).T
     size = np.linalg.norm(v.astype(float), axis=1)
     assert (abs(found - exact) <= SINGLE_SUM * size[:, None] * size).all()
@@ -151,7 +151,7 @@ def test_the_compiled_gram_matrix_is_the_same_on_any_number_of_threads(monkeypat
     v = np.random.default_rng(0).normal(size=(130, 700)).astype(np.float32)
     results = [np.empty((130, 130)) for _ in range(4)]
     for threads, result in enumerate(results, start=1):
-        module.single_gram(v, threads, result)
+        module.single_gram(v, result, threads)
     assert all(np.array_equal(results[0], result) for result in results)
 
 
@@ -162,14 +162,13 @@ def test_the_compiled_gram_matrix_shows_frames_that_are_not_finite(bad):
     v = np.ones((9, 20), dtype=np.float32)
     v[4, 7] = bad
     found = np.empty((9, 9))
-    single_gram(v, 1, found)
+    single_gram(v, found, 1)
     assert not np.isfinite(found[4]).any()
     assert (np.delete(np.delete(found, 4, 0), 4, 1) == 20).all()
 
 
 @pytest.mark.parametrize("gradient", ["exact", "diag"])
-def test_videos_shared_among_threads_are_pooled_as_if_alone(gradient, monkeypatch):
-    monkeypatch.setattr(rank_batch, "_CREW_WORK", 1)
+def test_videos_shared_among_threads_are_pooled_as_if_alone(gradient):
     lengths = [40, 38, 12, 40, 25]
     batch = torch.zeros(5, 40, 60)
     for row, length in enumerate(lengths):
@@ -194,8 +193,7 @@ def test_videos_shared_among_threads_are_pooled_as_if_alone(gradient, monkeypatc
         assert not together.grad[row, length:].any()
 
 
-def test_a_bad_frame_among_videos_shared_among_threads(monkeypatch):
-    monkeypatch.setattr(rank_batch, "_CREW_WORK", 1)
+def test_a_bad_frame_among_videos_shared_among_threads():
     batch = torch.stack([single(30, 50, "walk", seed=row) for row in range(4)])
     batch[2, 7, 3] = torch.nan
     with pytest.raises(UsageError, match="Frame 7 of video 2 of the batch holds NaN"):
@@ -207,7 +205,7 @@ def test_one_step_of_compiled_code_ends_what_a_kernel_in_float32_leaves():
     frames = Frames(v[None])
     rough = FrameSpace.of(frames.single_gram(), frames.real, 2.0)
     start, _ = rank_solver.solve(rough, 0.1, retry=False)
-    space = RefinedSpace(rough.kernel, frames.real, 2.0, rough.base, frames)
+    space = RefinedSpace(rough.kernel, frames.real, 2.0, rough.base, 1, frames)
     alpha, fit, steps = space.first_steps(0.1, start.x, 500)
     assert steps == [1]
     np.testing.assert_allclose(fit, frames.predict(frames.combine(alpha)), rtol=FLOAT64)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidfeat.pooling.sharing import shared
+
 # Numbers converted to float64 at a time, and numbers of a video that is still converted whole.
 _BLOCK = {"cpu": 1 << 20, "cuda": 1 << 27}
 _WHOLE = {"cpu": 1 << 23, "cuda": 1 << 27}
@@ -24,8 +26,9 @@ class Frames:
     does not matter.
     """
 
-    def __init__(self, v: Tensor, real: Tensor | None = None, videos: Tensor | None = None):
+    def __init__(self, v: Tensor, real: Tensor | None = None, videos: Tensor | None = None, threads: int | None = None):
         self.v = v
+        self.threads = torch.get_num_threads() if threads is None else threads  # of compiled products
         self.videos = torch.arange(len(v), device=v.device) if videos is None else videos
         self.real = v.new_ones(*v.shape[:2], dtype=torch.float64) if real is None else real
         self.shape = (*self.real.shape, v.shape[2])
@@ -48,8 +51,9 @@ class Frames:
         from vidfeat.pooling.single_gram import single_gram
 
         result = self.v.new_zeros(B, T, T, dtype=torch.float64)
-        for frames, length, out in zip(self.arrays(), self.lengths, result, strict=True):
-            single_gram(frames, torch.get_num_threads(), out[:length, :length].numpy())
+        within = self.threads if B == 1 else 1  # one video; several are shared among the threads
+        squares = (out[:length, :length].numpy() for out, length in zip(result, self.lengths, strict=True))
+        shared(single_gram, [(*both, within) for both in zip(self.arrays(), squares, strict=True)], self.threads)
         return result
 
     def gram(self) -> Tensor:
@@ -77,8 +81,7 @@ class Frames:
         """V u, ``[B, D]`` -> ``[B, T]``."""
         result = u.new_empty(self.shape[:2])
         if self.is_read_directly:
-            for kernels, *arrays in self._by_video(u, result):
-                kernels.predict(*arrays)
+            self._each("predict", u, result)
             return result
         for videos, rows, block in self.blocks():
             result[videos, rows] = (block @ u[videos, :, None])[:, :, 0]
@@ -88,8 +91,7 @@ class Frames:
         """Vᵀ w, ``[B, T]`` -> ``[B, D]``, or ``[B, n, T]`` -> ``[B, n, D]``."""
         if weights.ndim == 2 and self.is_read_directly:
             result = weights.new_empty(self.shape[0], self.shape[2])
-            for kernels, *arrays in self._by_video(weights, result):
-                kernels.combine(*arrays)
+            self._each("combine", weights, result)
             return result
         if weights.ndim == 2:
             return self.combine(weights[:, None])[:, 0]
@@ -104,8 +106,7 @@ class Frames:
             u = self.combine(weights)
             return u, self.predict(u)
         u, fit = weights.new_empty(self.shape[0], self.shape[2]), torch.empty_like(weights)
-        for kernels, *arrays in self._by_video(weights, u, fit):
-            kernels.combine_and_predict(*arrays)
+        self._each("combine_and_predict", weights, u, fit)
         return u, fit
 
     def squares(self, weights: Tensor) -> Tensor:
@@ -121,19 +122,19 @@ class Frames:
 
     def of(self, videos: Tensor) -> "Frames":
         """The videos numbered ``videos``."""
-        return Frames(self.v, self.real[videos], self.videos[videos])
+        return Frames(self.v, self.real[videos], self.videos[videos], self.threads)
 
     @property
     def is_read_directly(self) -> bool:
         """Whether products with vectors take the frames as they are: float32 on a CPU, not converted already."""
         return self.are_single and self.v.device.type == "cpu" and self.converted is None
 
-    def _by_video(self, *batches: Tensor) -> Iterator[tuple]:
-        """For each video the compiled products, its frames ``[length, D]`` and its rows of ``batches``, as arrays."""
+    def _each(self, product: str, *batches: Tensor) -> None:
+        """The compiled product of that name, of every video with its rows of ``batches``."""
         from vidfeat.pooling import frame_kernels
 
-        for row, frames in enumerate(self.arrays()):
-            yield frame_kernels, frames, *(batch[row].numpy() for batch in batches)
+        rows = [(frames, *(batch[row].numpy() for batch in batches)) for row, frames in enumerate(self.arrays())]
+        shared(getattr(frame_kernels, product), rows, self.threads)
 
     def arrays(self) -> Iterator[np.ndarray]:
         """The frames ``[length, D]`` of each video, on a CPU."""

@@ -8,19 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidfeat.crew import crew
 from vidfeat.errors import UsageError
 from vidfeat.pooling.frames import Frames, put_product
 from vidfeat.pooling.lengths import check_lengths
-from vidfeat.pooling.rank_batch import (
-    LARGEST,
-    Pooled,
-    crew_size,
-    diagonal_gradient,
-    exact_gradient,
-    groups,
-    pool_group,
-)
+from vidfeat.pooling.rank_batch import LARGEST, diagonal_gradient, exact_gradient, groups, pool_group
 from vidfeat.pooling.rank_solver import CERTIFIED
 
 GRADIENTS = ("exact", "diag")
@@ -109,28 +100,20 @@ class _RankPool(torch.autograd.Function):
         u = v.new_empty(B, D)
         figures = {}  # per video
         residual = v.new_zeros(B, T, dtype=torch.float64)
-        frames = v.detach()  # other threads than this one do not know that nothing is to be recorded
-        threads = crew_size(v, lengths)
-
-        def pooled(group: tuple[Tensor, Tensor]) -> Pooled:
-            return pool_group(Frames(frames, group[1], group[0]), C, epsilon)
-
-        parts = list(groups(v, lengths, threads))
-        with crew("rankpool", threads) as run:
+        solved = []
+        for videos, frames in groups(v, lengths):
             try:
-                solutions = list(run(pooled, parts))
+                pooled = pool_group(frames, C, epsilon)
             except FloatingPointError:
                 raise unusable_frames(v, lengths) from None
-        for (videos, _), solution in zip(parts, solutions, strict=True):
-            u[videos] = solution.u.to(v.dtype)
-            point = solution.point
-            rows = zip(point.objective, point.relative_gap, solution.steps, strict=True)
+            u[videos] = pooled.u.to(v.dtype)
+            rows = zip(pooled.point.objective, pooled.point.relative_gap, pooled.steps, strict=True)
             figures.update(zip(videos.tolist(), rows, strict=True))
-            residual[videos, : point.residual.shape[1]] = point.residual
+            residual[videos, : pooled.point.residual.shape[1]] = pooled.point.residual
+            if ctx.needs_input_grad[0]:
+                solved.append((videos, frames.real, pooled))
         ctx.save_for_backward(v)
-        if ctx.needs_input_grad[0]:
-            ctx.solved = [(*part, solution) for part, solution in zip(parts, solutions, strict=True)]
-        ctx.gradient, ctx.threads = gradient, threads
+        ctx.solved, ctx.gradient = solved, gradient
         objective, relative_gap, steps = zip(*(figures[video] for video in range(B)), strict=True)
         ctx.mark_non_differentiable(residual)
         return u, residual, objective, relative_gap, steps
@@ -139,20 +122,15 @@ class _RankPool(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx, g: Tensor, *_):
         (v,) = ctx.saved_tensors
-        frames, g = v.detach(), g.detach()
         vjp = exact_gradient if ctx.gradient == "exact" else diagonal_gradient
-        result = torch.zeros_like(frames)
-
-        def put_gradient(videos: Tensor, real: Tensor, pooled: Pooled) -> None:
-            left, right = vjp(Frames(frames, real, videos), pooled, g[videos].to(torch.float64))
-            if frames.device.type != "cpu":
-                result[videos, : left.shape[1]] = (left @ right).to(frames.dtype)
-                return
+        result = torch.zeros_like(v)
+        for videos, real, pooled in ctx.solved:
+            left, right = vjp(Frames(v, real, videos), pooled, g[videos].to(torch.float64))
+            if v.device.type != "cpu":
+                result[videos, : left.shape[1]] = (left @ right).to(v.dtype)
+                continue
             for video, rows, vectors in zip(videos.tolist(), left, right, strict=True):
                 put_product(rows, vectors, result[video, : len(rows)])
-
-        with crew("rankpool", ctx.threads) as run:
-            list(run(lambda group: put_gradient(*group), ctx.solved))
         return result, None, None, None, None
 
 

@@ -1,12 +1,12 @@
 """Rank pooling of many videos of any lengths: which are solved in step, and in which space."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from vidfeat.crew import torch_threads
 from vidfeat.pooling.frames import Frames
 from vidfeat.pooling.rank_solver import SUSPICIOUS, Point, solve
 from vidfeat.pooling.rank_spaces import FeatureSpace, FrameSpace, RefinedSpace
@@ -15,11 +15,12 @@ from vidfeat.pooling.rank_spaces import FeatureSpace, FrameSpace, RefinedSpace
 _SHORTEST = 0.8
 # Numbers in the matrices of a group: in cache on a CPU, 1 GB on a GPU.
 _CPU_GROUP, _CUDA_GROUP = 1 << 22, 1 << 27
-# Multiplications per thread, at least, where several share the videos of a batch.
-_CREW_WORK = 1 << 24
 
 # Frames from which on a Gram matrix in float32 saves more than it costs to mend it.
 _FEWEST_REFINED = 100
+# Frames from which on torch may share a matrix of theirs among threads. Where that gains little, torch's threads, which
+# stay busy waiting for more, would be in the way of those that compute the Gram matrix.
+_FEWEST_SHARED = 500
 # C T max K_tt times this bounds how much of an error a refinement leaves, with K from products in float32; pessimistic.
 _SINGLE_ROUNDING = 1e-6
 
@@ -49,37 +50,24 @@ def similar(lengths: list[int], D: int, device: torch.device) -> Iterator[list[i
         left = left[size:]
 
 
-def groups(v: Tensor, lengths: list[int], crew: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The groups of a padded batch ``v [B, T, D]``: the numbers of their videos, and which of their frames are real.
-
-    crew: threads that will share the groups.
-    """
-    share = math.ceil(len(lengths) / crew)
-    for similar_ones in similar(lengths, v.shape[2], v.device):
-        for first in range(0, len(similar_ones), share):
-            chosen = similar_ones[first : first + share]
-            videos, kept = (torch.tensor(values, device=v.device) for values in (chosen, [lengths[i] for i in chosen]))
-            real = torch.arange(int(kept[0]), device=v.device) < kept[:, None]
-            yield videos, real.to(torch.float64)
-
-
-def crew_size(v: Tensor, lengths: list[int]) -> int:
-    """Threads that it is worth to share the videos of a padded batch ``v [B, T, D]`` among."""
-    if v.device.type != "cpu":
-        return 1
-    work = sum(length * min(length, v.shape[2]) for length in lengths) * v.shape[2]
-    return max(1, min(torch.get_num_threads(), len(lengths), work // _CREW_WORK))
+def groups(v: Tensor, lengths: list[int]) -> Iterator[tuple[Tensor, Frames]]:
+    """The groups of a padded batch ``v [B, T, D]``: the numbers of their videos, and their frames."""
+    for chosen in similar(lengths, v.shape[2], v.device):
+        videos, kept = (torch.tensor(values, device=v.device) for values in (chosen, [lengths[i] for i in chosen]))
+        real = torch.arange(int(kept[0]), device=v.device) < kept[:, None]
+        yield videos, Frames(v, real.to(torch.float64), videos)
 
 
 def pool_group(frames: Frames, C: float, epsilon: float) -> Pooled:
     """Solve a group. FloatingPointError if frames are not finite, or too large for products of them to be."""
     _, T, D = frames.shape
     if T <= D:
-        is_worth_it = frames.are_single and T >= _FEWEST_REFINED
-        refined = _pool_refined(frames, C, epsilon) if is_worth_it else None
-        if refined is not None:
-            return refined
-        space = FrameSpace.of(finite_gram(frames.gram()), frames.real, C)
+        if frames.are_single and T >= _FEWEST_REFINED:
+            with torch_threads(1 if T < _FEWEST_SHARED else None):
+                refined = _pool_refined(frames, C, epsilon)
+            if refined is not None:
+                return refined
+        space = FrameSpace.of(finite_gram(frames.gram()), frames.real, C, frames.threads)
         point, steps = solve(space, epsilon)
         return Pooled(frames.combine(point.x), point, steps, space)
     space = FeatureSpace.of(frames, finite_gram(frames.feature_gram(frames.real)), C)
@@ -95,9 +83,9 @@ def _pool_refined(frames: Frames, C: float, epsilon: float) -> Pooled | None:
     kernel = frames.single_gram()
     if not (C * frames.shape[1] * kernel.diagonal(dim1=-2, dim2=-1).amax() * _SINGLE_ROUNDING < 1):
         return None
-    rough = FrameSpace.of(kernel, frames.real, C)
+    rough = FrameSpace.of(kernel, frames.real, C, frames.threads)
     point, steps = solve(rough, epsilon, retry=False)
-    space = RefinedSpace(kernel, frames.real, C, rough.base, frames)
+    space = RefinedSpace(kernel, frames.real, C, rough.base, frames.threads, frames)
     point, more = solve(space, epsilon, start=point.x, retry=False)
     if not max(point.relative_gap) <= SUSPICIOUS:
         return None

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from vidfeat.pooling.frames import Frames
 from vidfeat.pooling.rank_factor import FeatureFactor, FrameFactor, Without, triangular_factor
+from vidfeat.pooling.sharing import shared
 
 # Refinements of a solution at most, and the share of a right side whose square drowns in rounding.
 _REFINEMENTS = 5
@@ -26,10 +27,11 @@ class FrameSpace:
     real: Tensor  # 1.0 for frames that exist, 0.0 for padding [B, T]
     C: float
     base: Tensor | None = None  # factor of K + I/C; None: factor every set anew, carefully
+    threads: int = 1  # that share the videos' compiled steps
 
     @classmethod
-    def of(cls, kernel: Tensor, real: Tensor, C: float) -> "FrameSpace":
-        return cls(kernel, real, C, triangular_factor(kernel, 1.0 / C))
+    def of(cls, kernel: Tensor, real: Tensor, C: float, threads: int = 1) -> "FrameSpace":
+        return cls(kernel, real, C, triangular_factor(kernel, 1.0 / C), threads)
 
     @property
     def size(self) -> int:
@@ -52,9 +54,8 @@ class FrameSpace:
             return alpha, self.predict(alpha), [0] * len(alpha)
         from vidfeat.pooling.rank_kernels import descend
 
-        steps = []
-        for own, kernel, base in self._arrays(alpha):
-            steps.append(descend(kernel, base, float(self.C), float(epsilon), own, max_steps))
+        rows = [(*squares, float(self.C), float(epsilon), own, max_steps) for own, *squares in self._arrays(alpha)]
+        steps = shared(descend, rows, self.threads)
         return alpha, self.predict(alpha), steps
 
     def _arrays(self, alpha: Tensor) -> Iterator[tuple[np.ndarray, ...]]:
@@ -128,10 +129,12 @@ class RefinedSpace(FrameSpace):
             return start, self.predict(start), [0] * len(start)
         from vidfeat.pooling.rank_kernels import correct
 
-        alpha, fit, steps = start.clone(), torch.zeros_like(start), []
-        for (own, kernel, base), v, its_fit in zip(self._arrays(alpha), self.frames.arrays(), fit, strict=True):
-            steps.append(correct(v, kernel, base, float(self.C), float(epsilon), own, its_fit[: len(own)].numpy()))
-        return alpha, fit, steps
+        alpha, fit = start.clone(), torch.zeros_like(start)
+        rows = [
+            (v, *squares, float(self.C), float(epsilon), own, its_fit[: len(own)].numpy())
+            for (own, *squares), v, its_fit in zip(self._arrays(alpha), self.frames.arrays(), fit, strict=True)
+        ]
+        return alpha, fit, shared(correct, rows, self.threads)
 
     def of_videos(self, videos: list[int]) -> "RefinedSpace":
         if len(videos) == len(self.real):

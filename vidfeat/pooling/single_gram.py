@@ -1,17 +1,16 @@
-"""Gram matrices of float32 frames on all cores of a CPU."""
+"""Gram matrices of float32 frames on a CPU."""
 
-import functools
-import os
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
 
-# Multiplications of a thread, at least: handing work to another costs as much as some hundred thousand.
-_SHARE = 1 << 22
+from vidfeat.pooling.sharing import shared
+
+# Multiplications of a thread, at least: some milliseconds. To wake another one for less gains nothing.
+_SHARE = 1 << 27
 
 
-def single_gram(v: np.ndarray, threads: int, out: np.ndarray) -> None:
+def single_gram(v: np.ndarray, out: np.ndarray, threads: int) -> None:
     """out = V Vᵀ ``[T, T]``, float64, of sums of up to 512 products in float32. The same for any number of threads.
 
     v: C-contiguous float32 ``[T, D]``.
@@ -23,17 +22,5 @@ def single_gram(v: np.ndarray, threads: int, out: np.ndarray) -> None:
     parts = max(1, min(threads, T * T * D // (2 * _SHARE)))
     # Of equal area, as rows of the lower half become longer.
     edges = [int(T * (part / parts) ** 0.5) // 4 * 4 for part in range(parts)] + [T]
-    *others, own = pairwise(edges)
-    started = [_helpers(os.getpid()).submit(lower_gram, v, *rows, lower) for rows in others]
-    try:
-        lower_gram(v, *own, lower)
-    finally:
-        for other in started:
-            other.result()
+    shared(lower_gram, [(v, *rows, lower) for rows in pairwise(edges)], parts)
     mirror(lower, out)
-
-
-@functools.cache
-def _helpers(process: int) -> ThreadPoolExecutor:
-    """Threads that take parts, of this process: those of its parent are not in a forked one."""
-    return ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="gram")
