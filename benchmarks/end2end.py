@@ -38,6 +38,7 @@ CLASSES = 10
 STORED_POOLS = {**POOLS, "pyramid": ("pyramid", {})}
 TOGETHER = 8  # videos of a step on stored vectors
 PARTS = ("speed", "stored", "memory")
+NETWORKS = ("alexnet", "resnet50")
 EPOCHS = 60  # of a training on them, as published
 
 
@@ -208,7 +209,9 @@ def child(given: dict) -> None:
     chunk = None if options.plain else peak_of(make(model, small, options), options.device)
     step = peak_of(make(model, batch, options), options.device)
     T, D = options.frames, model.streams["rgb"].frames.dim
-    arrays = 2 * T * D * 4 + (6 * T * D * 8 + 2 * T * T * 8 if options.pool.startswith("rankpool") else 0)
+    # Vectors of frames, their gradient, and what the backward pass of the pooling has of their size for a moment. Rank
+    # pooling's come when the chunk is gone already, so that both together may be more than the peak.
+    arrays = T * D * (2 * 4 + 6 * 8) + 2 * T * T * 8 if options.pool.startswith("rankpool") else 3 * T * D * 4
     found = {"megabytes": step / 1e6, "of_two_chunks": chunk and chunk / 1e6, "arrays": arrays / 1e6,
              "rest": (step - arrays) / 1e6}  # fmt: skip
     sys.stdout.write(json.dumps(found))
@@ -239,6 +242,7 @@ def main() -> None:
     parser.add_argument("--chunk", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--size", type=int, default=None, help="side of the frames, by default the network's own")
+    parser.add_argument("--backbone", choices=NETWORKS, action="append", help="of speed: only this one")
     parser.add_argument("--only", choices=PARTS, help="one part of it")
     parser.add_argument("--quick", action="store_true", help="a tiny version, to see that it works")
     parser.add_argument("--child", help=argparse.SUPPRESS)
@@ -250,7 +254,7 @@ def main() -> None:
         torch.set_num_threads(1)
     lengths = [16] if options.quick else [128]
     tall = [16] if options.quick else [256, 1000, 4000]
-    networks = ["alexnet", "resnet50"]
+    networks = options.backbone or NETWORKS
     results = {
         "what": __doc__.splitlines()[0],
         "settings": {name: value for name, value in vars(options).items() if name != "child"},
@@ -260,7 +264,7 @@ def main() -> None:
     parts = {
         "speed": lambda: [speed(network, frames, options) for network in networks for frames in lengths],
         "stored": lambda: stored(options),
-        "memory": lambda: [memory(networks[0], pool, frames, plain, options) for pool, plain in kinds
+        "memory": lambda: [memory(NETWORKS[0], pool, frames, plain, options) for pool, plain in kinds
                            for frames in tall],
     }  # fmt: skip
     results |= {name: part() for name, part in parts.items() if options.only in (None, name)}
