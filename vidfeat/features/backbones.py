@@ -66,7 +66,7 @@ def check_backbone(name: str) -> str:
     hint = f" Close: {', '.join(close)}." if close else ""
     raise UsageError(
         f"unknown backbone {name!r}; allowed are torchvision's classification networks, "
-        f"such as alexnet, vgg16, googlenet, resnet50.{hint} vidfeat.features.list_backbones() gives all {len(known)}."
+        f"such as alexnet, vgg16, googlenet, resnet50.{hint} 'vidfeat layers' lists all {len(known)}."
     )
 
 
