@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
         group="end2end",
     )  # fmt: skip
     add_command(
-        group, "eval", End2EndEvalConfig, "end2end_eval:evaluate", render=_render_eval, help=_EVAL, group="end2end"
+        group, "eval", End2EndEvalConfig, "end2end_eval:evaluate", render=render_eval, help=_EVAL, group="end2end"
     )
     app.add_typer(group)
 
@@ -61,19 +61,6 @@ def _render_train(facts: dict[str, Any]) -> str:
     names = {"accuracy": "accuracy", "mean_per_class_accuracy": "mean per class accuracy", "map": "map"}
     text += table([[words, facts[name]] for name, words in names.items()], ["figure", "value"])
     return text + failures_text(facts, "result")
-
-
-def _render_eval(facts: dict[str, Any]) -> str:
-    if "runs" in facts:
-        return render_eval(facts)
-    intervals = facts.get("intervals", {})
-    rows = []
-    for name in ("accuracy", "mean_per_class_accuracy", "map"):
-        low, high = intervals.get(name, (None, None))
-        rows.append([name.replace("_", " "), facts[name], f"{low:.3f} … {high:.3f}" if low is not None else ""])
-    rows += [[f"hit@{k}", value, ""] for k, value in facts["hit"].items()]
-    head = f"{facts['n_train']} training and {facts['n_test']} test items, {len(facts['classes'])} classes"
-    return f"{head}, split {facts['split']}\n" + table(rows, ["figure", "value", "95 % interval"])
 
 
 def _render_predict(facts: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 import contextlib
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,25 +23,11 @@ from vidfeat.stages.end2end_pixels import crops_of, decode_plan, stacking
 from vidfeat.stages.end2end_run import RunFolder, read_model
 from vidfeat.stages.end2end_supply import Supply
 from vidfeat.stages.end2end_vectors import write_vectors
-from vidfeat.stages.failures import Failure, write_failures
+from vidfeat.stages.failures import write_failures
+from vidfeat.stages.predicted import PredictSummary
 from vidfeat.store import open_features
 from vidfeat.training import Settings, Trainer, VideoBatch, World
 from vidfeat.weights.files import read_state
-
-
-@dataclass(frozen=True)
-class PredictSummary:
-    """One entry per item: id, predicted class, and its best-scored classes."""
-
-    predictions: list[dict[str, Any]]
-    failures: list[Failure] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        return 1 if self.failures else 0
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"predictions": self.predictions, "failures": [vars(failure) for failure in self.failures]}
 
 
 def predict(config: End2EndPredictConfig) -> PredictSummary:

@@ -6,7 +6,6 @@ import json
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,28 +18,13 @@ from vidfeat.stages.config.extract import ExtractConfig
 from vidfeat.stages.config.files import PredictConfig
 from vidfeat.stages.failures import Failure
 from vidfeat.stages.grams import PRECOMPUTED
+from vidfeat.stages.predicted import PredictSummary
 from vidfeat.stages.sets import rank_pooling_C
 from vidfeat.stages.trained import TrainedRun, read_trained
 from vidfeat.store import open_codes, open_features
 from vidfeat.store.settings import settings_differences
 
 log = logging.getLogger("vidfeat")
-
-
-@dataclass(frozen=True)
-class PredictSummary:
-    """One entry per item: id, predicted class, and its best-scored classes, with probabilities where the run has
-    them."""
-
-    predictions: list[dict[str, Any]]
-    failures: list[Failure] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        return 1 if self.failures else 0
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"predictions": self.predictions, "failures": [vars(failure) for failure in self.failures]}
 
 
 def run(config: PredictConfig) -> PredictSummary:
