@@ -15,7 +15,6 @@ from vidfeat.stages import encode, import_, predict, svm
 from vidfeat.stages.config.encode import EncodeConfig
 from vidfeat.stages.config.files import ImportConfig, PredictConfig
 from vidfeat.stages.config.svm import SvmEvalConfig, SvmPredictConfig, SvmTrainConfig
-from vidfeat.stages.trained import check_same_codes
 from vidfeat.store import CodesWriter, fs, open_codes
 
 CLASSES = ("left", "right", "still")
@@ -347,11 +346,3 @@ def test_predict_on_codes_of_another_encoding_is_refused(trained, tmp_path):
         codes.append("a", {"default": np.ones(8)})
     with pytest.raises(UsageError, match="features_fingerprint: other there, f in the run"):
         svm.predict(SvmPredictConfig(run=trained, codes=tmp_path / "c.h5", output=tmp_path / "p.csv"))
-
-
-def test_codes_of_other_options_are_refused_by_naming_those_that_differ():
-    made = {"features_fingerprint": "f", "feature": "x", "encode": {"method": "avg", "C": 2.0}}
-    other = {**made, "encode": {"method": "rankpool", "C": 2.0}}
-    with pytest.raises(UsageError, match=r"\(method: rankpool there, avg in the run\)"):
-        check_same_codes(made, other, "c.h5")
-    check_same_codes(made, dict(made), "c.h5")

@@ -14,6 +14,7 @@ from vidfeat.stages.config.encode import EncodeConfig
 from vidfeat.stages.config.files import PredictConfig
 from vidfeat.stages.config.mkl import MklPredictConfig, MklTrainConfig
 from vidfeat.stages.config.svm import SvmPredictConfig, SvmTrainConfig
+from vidfeat.stages.trained import check_same_codes
 
 
 @pytest.fixture(scope="module")
@@ -115,3 +116,11 @@ def test_other_files_are_never_replaced_by_predictions(made, tmp_path, content):
         with pytest.raises(UsageError, match=r"exists and is not a table of predictions.*Choose another name"):
             stage(config)
     assert output.read_bytes() == content
+
+
+def test_codes_of_other_options_are_refused_by_naming_those_that_differ():
+    made = {"features_fingerprint": "f", "feature": "x", "encode": {"method": "avg", "C": 2.0}}
+    other = {**made, "encode": {"method": "rankpool", "C": 2.0}}
+    with pytest.raises(UsageError, match=r"\(method: rankpool there, avg in the run\)"):
+        check_same_codes(made, other, "c.h5")
+    check_same_codes(made, dict(made), "c.h5")
