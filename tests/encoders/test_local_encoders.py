@@ -8,7 +8,8 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from tolerances import FLOAT64, LOCAL_CODES, VLFEAT
 
-from vidfeat.encoders import VLAD, BagOfWords, FisherVector, TemporalPyramid, vlad
+from vidfeat.crew import torch_threads
+from vidfeat.encoders import VLAD, BagOfWords, FisherVector, TemporalPyramid, fisher, local, vlad
 from vidfeat.errors import UsageError
 
 WIDTH = 6
@@ -94,7 +95,7 @@ def test_pieces_give_the_code_of_the_whole(fitted):
 def test_blocks_do_not_show(fitted, monkeypatch):
     video = maps(11)
     whole = fitted.transform([video])[0]
-    monkeypatch.setattr("vidfeat.encoders.local._BLOCK", 2 * WIDTH * 12)
+    monkeypatch.setitem(local._BLOCK, "cpu", 2 * WIDTH * 12)
     assert close(fitted.transform([video])[0], whole)
 
 
@@ -258,21 +259,22 @@ def test_narrow_gaussians_keep_their_digits():
     assert close(encoder.transform([rows])[0], plain_code(encoder, rows))
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
-def test_fisher_vectors_of_any_number_of_threads(threads):
-    encoder, rows = narrow()
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        assert close(encoder.transform([rows])[0], plain_code(encoder, rows))
-    finally:
-        torch.set_num_threads(before)
+@pytest.mark.parametrize("cls", [VLAD, BagOfWords, FisherVector])
+def test_codes_are_the_same_on_any_number_of_threads(cls, monkeypatch):
+    monkeypatch.setitem(local._BLOCK, "cpu", 2 * WIDTH * 12)
+    encoder = cls(n_words=3, n_components=None).fit([maps(20)] if cls is not FisherVector else [maps(40)])
+    codes = []
+    for threads in (1, 2, 3):
+        with torch_threads(threads):
+            codes.append(encoder.transform([maps(33)])[0])
+    assert np.array_equal(codes[0], codes[1]) and np.array_equal(codes[0], codes[2])
 
 
 def test_what_a_gpu_does_gives_the_same_sums():
     encoder, rows = narrow()
     rows = torch.from_numpy(rows).view(5, 100, 8)
-    mine, theirs = encoder._statistics(rows), encoder._by_products(rows)
+    mine = encoder._statistics(rows, encoder._codebook(torch.device("cpu")))
+    theirs = fisher._sums_by_products(rows, *encoder._mixture("cpu"), encoder._middle())
     assert torch.allclose(mine, theirs, rtol=1e-6, atol=1e-5)
 
 

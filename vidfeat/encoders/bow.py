@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from vidfeat.codebooks import kmeans
+from vidfeat.codebooks.kmeans_steps import Prepared, prepare_centers
 from vidfeat.encoders.local import LocalEncoder
 from vidfeat.encoders.vlad import nearest_words, word_scores
 from vidfeat.errors import UsageError
@@ -86,15 +87,18 @@ class BagOfWords(LocalEncoder):
         spread = np.sqrt(found.objective[-1] / len(rows))
         self.sigma_ = np.float64(self.sigma or spread or 1.0)  # all samples are words: any width
 
-    def _statistics(self, rows: Tensor) -> Tensor:
+    def _codebook(self, device: torch.device) -> Prepared:
+        return prepare_centers(self.centers_, device)
+
+    def _statistics(self, rows: Tensor, codebook: Prepared) -> Tensor:
         """``[B, k + 1]``: features of each word, and of all."""
         sets, each, _ = rows.shape
         k = len(self.centers_)
         if self.assignment == "hard":
-            words = nearest_words(rows, self.centers_) + k * torch.arange(sets, device=rows.device)[:, None]
+            words = nearest_words(rows, codebook) + k * torch.arange(sets, device=rows.device)[:, None]
             counts = torch.bincount(words.flatten(), minlength=sets * k).view(sets, -1).to(torch.float32)
         else:
-            scores = word_scores(rows, self.centers_) / float(self.sigma_) ** 2
+            scores = word_scores(rows, codebook) / float(self.sigma_) ** 2
             counts = torch.softmax(scores, 1).view(sets, each, -1).sum(1)
         return torch.cat([counts, counts.new_full((sets, 1), each)], 1)
 

@@ -7,12 +7,9 @@ import torch
 from torch import Tensor
 
 from vidfeat.codebooks import gmm
-from vidfeat.codebooks.rows import threads
 from vidfeat.encoders.local import LocalEncoder
 from vidfeat.pooling.normalise import feature_map
 
-# Of a float32 product of rows of some hundred numbers, as a share of the sum of its terms' sizes.
-_ROUNDING = 2e-6
 # Local features in work at a time: their products stay in the cache of a core.
 _ROWS = 512
 
@@ -73,32 +70,19 @@ class FisherVector(LocalEncoder):
         found = gmm(rows, self.n_words, seed=self.seed, device=self.device, progress=progress)
         self.weights_, self.means_, self.variances_ = found.weights, found.means, found.variances
 
-    def _statistics(self, rows: Tensor) -> Tensor:
-        """``[B, K, 2d + 1]``: Σγ(x − μ)/σ, Σγ((x − μ)/σ)² and Σγ, float64."""
-        return self._compiled(rows) if rows.device.type == "cpu" else self._by_products(rows)
+    def _codebook(self, device: torch.device) -> Any:
+        parts, middle = self._mixture(device), self._middle().to(device)
+        return _Mixture(*parts, middle) if device.type == "cpu" else (*parts, middle)
 
-    def _compiled(self, rows: Tensor) -> Tensor:
-        """Products in float32 find the Gaussians that matter to a local feature; these are then computed exactly, from
-        differences. Where a Gaussian is narrow, products alone would lose all digits."""
-        mixture = _Mixture(*self._mixture(rows.device), self._middle())
-        with threads(rows.device) as run:
-            parts = [own.chunk(torch.get_num_threads()) for own in rows]
-            return torch.stack([sum(run(mixture.moments, own)) for own in parts])
+    def _statistics(self, rows: Tensor, codebook: Any) -> Tensor:
+        """``[B, K, 2d + 1]``: Σγ(x − μ)/σ, Σγ((x − μ)/σ)² and Σγ, float64.
 
-    def _by_products(self, rows: Tensor) -> Tensor:
-        """The same by products of matrices in float64, for a GPU."""
-        weights, means, variances = self._mixture(rows.device)
-        middle = self._middle().to(rows.device)
-        rows, near = rows.to(torch.float64) - middle, means - middle
-        both = torch.cat([rows, rows.square()], -1)
-        factors = torch.cat([near / variances, -0.5 / variances], 1)
-        constants = weights.log() - 0.5 * (variances.log() + near.square() / variances).sum(1)
-        posteriors = torch.softmax(both @ factors.T + constants, -1)
-        first, second = (posteriors.transpose(1, 2) @ both).chunk(2, -1)
-        zeroth = posteriors.sum(1)[..., None]
-        apart = (first - zeroth * near) / variances.sqrt()
-        spread = (second - 2 * near * first + zeroth * near.square()) / variances
-        return torch.cat([apart, spread, zeroth], -1)
+        On a CPU, products in float32 find the Gaussians that matter to a local feature; these are then computed
+        exactly, from differences. Where a Gaussian is narrow, such products alone would lose all digits.
+        """
+        if isinstance(codebook, _Mixture):
+            return torch.stack([codebook.moments(own) for own in rows])
+        return _sums_by_products(rows, *codebook)
 
     def _codes(self, statistics: Tensor) -> Tensor:
         weights, _, _ = self._mixture(statistics.device)
@@ -118,6 +102,20 @@ class FisherVector(LocalEncoder):
         return torch.from_numpy(np.asarray(self.weights_, np.float64) @ np.asarray(self.means_, np.float64))
 
 
+def _sums_by_products(rows: Tensor, weights: Tensor, means: Tensor, variances: Tensor, middle: Tensor) -> Tensor:
+    """The sums of :meth:`FisherVector._statistics` by products of matrices in float64, for a GPU."""
+    rows, near = rows.to(torch.float64) - middle, means - middle
+    both = torch.cat([rows, rows.square()], -1)
+    factors = torch.cat([near / variances, -0.5 / variances], 1)
+    constants = weights.log() - 0.5 * (variances.log() + near.square() / variances).sum(1)
+    posteriors = torch.softmax(both @ factors.T + constants, -1)
+    first, second = (posteriors.transpose(1, 2) @ both).chunk(2, -1)
+    zeroth = posteriors.sum(1)[..., None]
+    apart = (first - zeroth * near) / variances.sqrt()
+    spread = (second - 2 * near * first + zeroth * near.square()) / variances
+    return torch.cat([apart, spread, zeroth], -1)
+
+
 class _Mixture:
     """A mixture as the compiled sums need it."""
 
@@ -125,27 +123,22 @@ class _Mixture:
         near = means - middle
         constants = weights.log() - 0.5 * variances.log().sum(1)
         self._exact = [part.numpy() for part in (means, variances.rsqrt(), constants)]
-        self._middle = middle.to(torch.float32)
         factors = torch.cat([near / variances, -0.5 / variances], 1)
         shift = constants - 0.5 * (near.square() / variances).sum(1)
         self._factors, self._shift = factors.to(torch.float32).T.contiguous(), shift.to(torch.float32)
-        self._sizes, self._least = factors.abs().T.contiguous(), shift.abs()
+        self._sizes = [part.numpy() for part in (middle.to(torch.float32), factors.abs(), shift.abs())]
 
     def moments(self, rows: Tensor) -> Tensor:
         """The sums of :func:`~vidfeat.encoders.fisher_kernels.add_moments` over ``rows [n, d]``."""
-        from vidfeat.encoders.fisher_kernels import add_moments
+        from vidfeat.encoders.fisher_kernels import add_moments, prepare
 
         K, d = self._exact[0].shape
-        sums = np.zeros((K, 2 * d + 1))
+        sums, margins = np.zeros((K, 2 * d + 1)), np.empty(K, np.float32)
         # Written anew for every piece: threads that take new memory wait for each other.
-        both, products = torch.empty(_ROWS, 2 * d), torch.empty(_ROWS, K)
+        terms, rough = torch.empty(_ROWS, 2 * d), torch.empty(_ROWS, K)
         for own in rows.split(_ROWS):
-            terms, rough = both[: len(own)], products[: len(own)]
-            centred = torch.sub(own, self._middle, out=terms[:, :d])
-            lowest, highest = torch.aminmax(centred, dim=0)
-            most = torch.maximum(-lowest, highest).to(torch.float64)
-            torch.mul(centred, centred, out=terms[:, d:])
-            margins = _ROUNDING * (torch.cat([most, most.square()]) @ self._sizes + self._least)
-            torch.addmm(self._shift, terms, self._factors, out=rough)
-            add_moments(own.numpy(), rough.numpy(), margins.to(torch.float32).numpy(), *self._exact, sums)
+            these, products = terms[: len(own)], rough[: len(own)]
+            prepare(own.numpy(), *self._sizes, these.numpy(), margins)
+            torch.addmm(self._shift, these, self._factors, out=products)
+            add_moments(own.numpy(), products.numpy(), margins, *self._exact, sums)
         return torch.from_numpy(sums)

@@ -7,8 +7,28 @@ from vidfeat.compiled import compiled
 # Sums may be taken in any order; NaN and infinity stay what they are.
 _SUMS = {"fastmath": {"reassoc", "contract", "nsz"}, "error_model": "numpy"}
 
+# Of a float32 product of rows of some hundred numbers, as a share of the sum of its terms' sizes.
+_ROUNDING = 2e-6
 # Posteriors below e^−18.4 = 1e-8 are left out.
 _LEAST = 18.4
+
+
+@compiled(**_SUMS)
+def prepare(rows, middle, sizes, constants, terms, margins):
+    """Sets ``terms [n, 2d]`` to t = x − middle and t² for the ``rows [n, d]``, and ``margins [K]`` to a bound on the
+    rounding of float32 products of these terms with K factors of ``sizes [K, 2d]``, plus ``constants [K]`` in size."""
+    n, d = rows.shape
+    most = np.zeros(d, np.float32)
+    for i in range(n):
+        for j in range(d):
+            t = rows[i, j] - middle[j]
+            terms[i, j], terms[i, d + j] = t, t * t
+            most[j] = max(most[j], abs(t))
+    for k in range(len(sizes)):
+        total = constants[k]
+        for j in range(d):
+            total += sizes[k, j] * most[j] + sizes[k, d + j] * (np.float64(most[j]) * most[j])
+        margins[k] = _ROUNDING * total
 
 
 @compiled(**_SUMS)

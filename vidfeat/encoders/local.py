@@ -1,7 +1,7 @@
 """What encoders of local features share: positions of maps as features, a codebook, sums over blocks of frames."""
 
 import copy
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,14 +10,17 @@ from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
 from vidfeat.codebooks import choose_rows, pca, shares
+from vidfeat.codebooks.rows import threads
 from vidfeat.encoders.base import TemporalEncoder, check_frames, finite_codes, naming
 from vidfeat.errors import UsageError
 from vidfeat.pooling.normalise import l2_normalise
 
 PER, POOLS = ("item", "frame"), ("avg", "max")
 
-# Numbers in a block of local features: few enough for the cache, many enough for a matrix product.
-_BLOCK = 1 << 20
+# Numbers in a block of local features: few enough for the cache of a core, many enough for a matrix product.
+_BLOCK = {"cpu": 1 << 18, "cuda": 1 << 22}
+# Parts of a video that threads share: enough to keep them busy, not so many that their sums fill the memory.
+_PARTS = 16
 # Norms of float32 vectors that can be computed in float32: below, squares underflow.
 _LEAST = 1e-15
 
@@ -109,13 +112,15 @@ class LocalEncoder(TemporalEncoder):
     def add(self, sums: "Sums", frames: Any) -> None:
         """Add the local features of some frames, ``[T, D]``, ``[T, C, H, W]``, or ten crops of them."""
         frames = self._frames(frames)
-        for rows in self._blocks(frames):
-            if self.per == "item":
-                sums.add(self._statistics(rows.reshape(1, -1, rows.shape[-1])), len(rows))
-            elif self.pool == "avg":
-                sums.add(self._normalised(self._statistics(rows)).sum(0, keepdim=True), len(rows))
-            else:
-                sums.most(self._normalised(self._statistics(rows)).amax(0, keepdim=True), len(rows))
+        width = feature_width(frames.shape)
+        if width != self.input_width:
+            raise UsageError(f"its local features have {width} numbers, those of the codebook {self.input_width}.")
+        device = torch.device(self.device)
+        codebook = self._codebook(device)
+        pooled = torch.maximum if (self.per, self.pool) == ("frame", "max") else torch.add
+        with threads(device) as run:
+            for part in run(lambda part: self._sums(part, codebook, pooled, device), _parts(frames, device)):
+                sums.add(part.total, part.frames, pooled)
 
     def finish(self, sums: "Sums") -> np.ndarray:
         """The code of the frames that were added, float32 ``[D']``."""
@@ -133,7 +138,11 @@ class LocalEncoder(TemporalEncoder):
         """Learn from local features ``[n, d]`` that are normalised and projected."""
         raise NotImplementedError
 
-    def _statistics(self, rows: Tensor) -> Tensor:
+    def _codebook(self, device: torch.device) -> Any:
+        """What was learnt, as :meth:`_statistics` needs it."""
+        raise NotImplementedError
+
+    def _statistics(self, rows: Tensor, codebook: Any) -> Tensor:
         """Sums ``[B, …]`` over the local features of each of B sets, float32 ``[B, P, d]``."""
         raise NotImplementedError
 
@@ -187,21 +196,29 @@ class LocalEncoder(TemporalEncoder):
         codes = self._codes(statistics.to(torch.float64))
         return l2_normalise(codes) if self.normalize else codes
 
-    def _blocks(self, frames: Tensor) -> Iterator[Tensor]:
-        """Local features as the codebook takes them, ``[frames, P, d]`` float32 on the device, a few frames at once."""
-        width = feature_width(frames.shape)
-        if width != self.input_width:
-            raise UsageError(f"its local features have {width} numbers, those of the codebook {self.input_width}.")
-        step = max(1, _BLOCK // (frames[0].numel()))
-        for block in frames.split(step):
-            rows = as_rows(block.to(self.device).to(torch.float32))
-            norms = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
-            least, most = norms.aminmax()
-            if not (most.isfinite() or torch.isfinite(rows).all()):
-                raise UsageError("it holds NaN or infinite values. Check the features with `vidfeat verify`.")
-            if self.local_norm:
-                rows = rows / norms if least > _LEAST and most.isfinite() else l2_normalise(rows)
-            yield self._project(rows) if self.projection_ is not None else rows
+    def _sums(self, frames: Tensor, codebook: Any, pooled: Callable, device: torch.device) -> "Sums":
+        """Over some frames, by one thread, a few frames at a time."""
+        sums = Sums()
+        for block in frames.split(max(1, _BLOCK[device.type] // frames[0].numel())):
+            rows = self._rows(block.to(device).to(torch.float32))
+            if self.per == "item":
+                part = self._statistics(rows.reshape(1, -1, rows.shape[-1]), codebook)
+            else:
+                codes = self._normalised(self._statistics(rows, codebook))
+                part = codes.sum(0, keepdim=True) if pooled is torch.add else codes.amax(0, keepdim=True)
+            sums.add(part, len(block), pooled)
+        return sums
+
+    def _rows(self, frames: Tensor) -> Tensor:
+        """Local features of frames as the codebook takes them, ``[frames, P, d]`` float32."""
+        rows = as_rows(frames)
+        norms = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+        least, most = norms.aminmax()
+        if not (most.isfinite() or torch.isfinite(rows).all()):
+            raise UsageError("it holds NaN or infinite values. Check the features with `vidfeat verify`.")
+        if self.local_norm:
+            rows = rows / norms if least > _LEAST and most.isfinite() else l2_normalise(rows)
+        return self._project(rows) if self.projection_ is not None else rows
 
     def _width(self) -> int:
         """Numbers of a local feature that the codebook describes."""
@@ -219,14 +236,17 @@ class Sums:
         self.total: Tensor | None = None
         self.frames = 0
 
-    def add(self, part: Tensor, frames: int) -> None:
+    def add(self, part: Tensor, frames: int, pooled: Callable = torch.add) -> None:
+        """``pooled``: ``torch.add``, or ``torch.maximum``."""
         part = part.to(torch.float64)
-        self.total = part if self.total is None else self.total + part
+        self.total = part if self.total is None else pooled(self.total, part)
         self.frames += frames
 
-    def most(self, part: Tensor, frames: int) -> None:
-        self.total = part if self.total is None else torch.maximum(self.total, part)
-        self.frames += frames
+
+def _parts(frames: Tensor, device: torch.device) -> Sequence[Tensor]:
+    """Pieces for one thread each, which depend on sizes only: so do the codes."""
+    most = 1 if device.type == "cuda" else _PARTS
+    return frames.chunk(max(1, min(most, frames.numel() // _BLOCK["cpu"])))
 
 
 def local_frames(video: Any) -> Tensor:

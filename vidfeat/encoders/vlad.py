@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vidfeat.codebooks import kmeans
-from vidfeat.codebooks.kmeans_steps import prepare_centers
+from vidfeat.codebooks.kmeans_steps import Prepared, prepare_centers
 from vidfeat.encoders.local import LocalEncoder
 from vidfeat.pooling.normalise import feature_map, l2_normalise
 
@@ -75,7 +75,10 @@ class VLAD(LocalEncoder):
         found = kmeans(rows, self.n_words, seed=self.seed, device=self.device, progress=progress)
         self.centers_ = found.centers
 
-    def _statistics(self, rows: Tensor) -> Tensor:
+    def _codebook(self, device: torch.device) -> Prepared:
+        return prepare_centers(self.centers_, device)
+
+    def _statistics(self, rows: Tensor, codebook: Prepared) -> Tensor:
         """``[B, k, d + 1]``, float64: sums of the features of each word, and their number.
 
         Residuals are what is left when a multiple of the word is taken off a sum, so that sums in float32 would leave
@@ -83,7 +86,7 @@ class VLAD(LocalEncoder):
         """
         sets, _, width = rows.shape
         k = len(self.centers_)
-        words = nearest_words(rows, self.centers_)
+        words = nearest_words(rows, codebook)
         words += k * torch.arange(sets, device=rows.device)[:, None]
         sums_of = _sums_compiled if rows.device.type == "cpu" else _sums_torch
         sums, counts = sums_of(words.flatten(), rows.reshape(-1, width), sets * k)
@@ -116,13 +119,13 @@ def _sums_torch(words: Tensor, rows: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return sums.index_add_(0, words, rows.to(torch.float64)), torch.bincount(words, minlength=k)
 
 
-def nearest_words(rows: Tensor, centers: np.ndarray) -> Tensor:
-    """Of local features ``[B, P, d]`` the nearest of the ``centers [k, d]``, int64 ``[B, P]``; the first of several."""
-    return word_scores(rows, centers).argmax(1).view(rows.shape[:2])
+def nearest_words(rows: Tensor, words: Prepared) -> Tensor:
+    """Of local features ``[B, P, d]`` the nearest of k ``words``, int64 ``[B, P]``; the first of several."""
+    return word_scores(rows, words).argmax(1).view(rows.shape[:2])
 
 
-def word_scores(rows: Tensor, centers: np.ndarray) -> Tensor:
-    """−‖x − c‖²/2 of local features ``[B, P, d]`` and ``centers [k, d]``, but for a part that has no c in it:
+def word_scores(rows: Tensor, words: Prepared) -> Tensor:
+    """−‖x − c‖²/2 of local features ``[B, P, d]`` and k ``words`` c, but for a part that has no c in it:
     ``[B·P, k]``, float32."""
-    shifted, offsets = prepare_centers(centers, rows.device)
+    shifted, offsets = words
     return torch.addmm(-offsets, rows.reshape(-1, rows.shape[-1]), shifted.T)

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vidfeat.pooling.sharing import shared
+from vidfeat.crew import shared
 
 # Numbers converted to float64 at a time, and numbers of a video that is still converted whole.
 _BLOCK = {"cpu": 1 << 20, "cuda": 1 << 27}

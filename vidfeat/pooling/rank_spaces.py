@@ -10,9 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vidfeat.crew import shared
 from vidfeat.pooling.frames import Frames
 from vidfeat.pooling.rank_factor import FeatureFactor, FrameFactor, Without, triangular_factor
-from vidfeat.pooling.sharing import shared
 
 # Refinements of a solution at most, and the share of a right side whose square drowns in rounding.
 _REFINEMENTS = 5

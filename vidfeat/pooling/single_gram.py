@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from vidfeat.pooling.sharing import shared
+from vidfeat.crew import shared
 
 # Multiplications of a thread, at least: some milliseconds. To wake another one for less gains nothing.
 _SHARE = 1 << 27

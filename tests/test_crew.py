@@ -1,0 +1,72 @@
+"""Work shared among threads."""
+
+import threading
+import time
+
+import pytest
+import torch
+
+from vidfeat.crew import crew, shared, torch_threads
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_results_come_in_the_order_of_the_arguments(threads):
+    def slow_first(number, factor):
+        time.sleep(0.02 if number == 0 else 0)
+        return number * factor
+
+    assert shared(slow_first, [(number, 3) for number in range(7)], threads) == [0, 3, 6, 9, 12, 15, 18]
+    assert shared(slow_first, [], threads) == []
+
+
+def test_several_threads_work_this_one_among_them():
+    both = threading.Barrier(2)
+
+    def meet():
+        both.wait(timeout=10)
+        return threading.get_ident()
+
+    found = shared(meet, [(), ()], 2)
+    assert len(set(found)) == 2 and threading.get_ident() in found
+
+
+@pytest.mark.parametrize("bad", [0, 1])
+def test_after_an_error_nothing_more_is_begun(bad):
+    begun, both = [], threading.Barrier(2)
+
+    def fail(number):
+        begun.append(number)
+        if number < 2:
+            both.wait(timeout=10)
+        if number == bad:
+            raise ValueError("bad")
+        time.sleep(0.1)
+
+    with pytest.raises(ValueError, match="bad"):
+        shared(fail, [(number,) for number in range(50)], 2)
+    assert len(begun) < 50
+    assert shared(lambda: 1, [()], 2) == [1]
+
+
+def test_nested_work_ends():
+    def inner(number):
+        return sum(shared(lambda x: x, [(number,), (1,)], 2))
+
+    assert shared(inner, [(number,) for number in range(40)], 2) == [number + 1 for number in range(40)]
+
+
+def test_a_crew_multiplies_with_one_thread_each_and_torch_goes_on_as_before():
+    with torch_threads(3):
+        with crew() as run:
+            assert list(run(lambda _: torch.get_num_threads(), range(8))) == [1] * 8
+        assert torch.get_num_threads() == 3
+        found = []
+        later = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+        later.start()
+        later.join()
+        assert found == [3]
+
+
+def test_a_crew_of_one_is_this_thread():
+    with crew(1) as run:
+        assert list(run(lambda _: threading.get_ident(), range(3))) == [threading.get_ident()] * 3
