@@ -6,12 +6,10 @@ from itertools import pairwise
 import cv2
 import numpy as np
 import pytest
-import torch
 from oracles import tvl1 as oracle
 from test_tvl1_oracle import texture
-from tolerances import KNOWN_MOTION, SAME_FIELD, SAME_ITERATIONS, SAME_RESIZE, SAME_WARP
+from tolerances import KNOWN_MOTION, SAME_FIELD, SAME_ITERATIONS
 
-from vidfeat.flow import numba_images
 from vidfeat.flow.numba_barrier import wait_for_all
 from vidfeat.flow.numba_sweep import LEFT, sweep
 from vidfeat.flow.parameters import TVL1Parameters
@@ -159,46 +157,6 @@ def test_a_sweep_of_many_iterations_is_that_many_sweeps_of_one_whatever_the_band
         state, own = run(counts, bands)
         assert np.array_equal(state, expected)
         np.testing.assert_allclose(own, errors, rtol=1e-12)
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (2, 5), (16, 17), (31, 40)])
-@pytest.mark.parametrize("size", [3, 5])
-def test_median_filters(shape, size):
-    # Few values, so that many are equal.
-    image = np.random.default_rng(0).integers(0, 9, shape).astype(np.float32)
-    result = np.zeros((shape[0], stride_of(shape[1])), np.float32)
-    median = {3: numba_images.median3, 5: numba_images.median5}[size]
-    median(plane(image), shape[1], result, np.zeros((10, shape[1] + 4), np.float32), 0, shape[0])
-    expected = oracle.filtered(torch.from_numpy(image)[None], size)[0].numpy()
-    assert np.array_equal(pixels(result, shape[1]), expected)
-
-
-@pytest.mark.parametrize(("shape", "new"), [((48, 64), (38, 51)), ((16, 20), (33, 41)), ((1, 5), (1, 9))])
-def test_resize(shape, new):
-    image = np.random.default_rng(0).uniform(0, 255, shape).astype(np.float32)
-    result = np.zeros((new[0], stride_of(new[1])), np.float32)
-    steps = shape[0] / new[0], shape[1] / new[1]
-    numba_images.resize(plane(image), shape[1], result, new[1], *steps, np.float32(2), 0, new[0])
-    expected = 2 * oracle.resize(torch.from_numpy(image)[None], new, steps)[0].numpy()
-    assert np.abs(pixels(result, new[1]) - expected).max() <= 2 * SAME_RESIZE
-
-
-@pytest.mark.parametrize("shape", [(1, 1), (3, 4), (24, 40)])
-def test_warp_inside_across_and_beyond_the_border(shape):
-    random = np.random.default_rng(0)
-    image, first = (torch.from_numpy(random.uniform(0, 255, shape).astype(np.float32)) for _ in range(2))
-    u = torch.from_numpy(random.normal(0, 6, (2, *shape)).astype(np.float32))
-    planes = np.zeros((*shape, 4), np.float32)
-    numba_images.interleave(plane(image), shape[1], planes, 0, shape[0])
-    warped = np.zeros((4, shape[0], stride_of(shape[1])), np.float32)
-    moved, places = np.stack([plane(one) for one in u.numpy()]), np.zeros((11, shape[1]), np.float32)
-    numba_images.warp(planes, plane(first), moved, warped, places, 0, shape[0])
-    there, wx, wy = oracle.warp(torch.stack([image, *oracle.centred_gradient(image)]), u)
-    square = wx**2 + wy**2
-    expected = wx, wy, there - wx * u[0] - wy * u[1] - first, torch.where(square > 0, 1 / square, 0) * square
-    warped[3, :, LEFT : LEFT + shape[1]] *= square.numpy()
-    for ours, theirs in zip(pixels(warped, shape[1]), expected, strict=True):
-        assert np.abs(ours - theirs.numpy()).max() <= 3 * SAME_WARP
 
 
 def test_the_barrier_lets_nobody_through_before_all_have_come():

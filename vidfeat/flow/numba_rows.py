@@ -59,6 +59,17 @@ def never_inlined(typing_context):
     return types.void(), build
 
 
+@intrinsic
+def always_inlined(typing_context):
+    """Said in a function: calls of it become part of the caller, whose loops cannot be vectorised otherwise."""
+
+    def build(context, builder, signature, arguments):
+        builder.function.attributes.add("alwaysinline")
+        return context.get_dummy_value()
+
+    return types.void(), build
+
+
 def _pointer(builder, address, x):
     return builder.gep(builder.inttoptr(address, ir.FloatType().as_pointer()), [x])
 

@@ -7,8 +7,10 @@ import numpy as np
 
 from vidfeat.compiled import compiled
 from vidfeat.flow.numba_barrier import wait_for_all
-from vidfeat.flow.numba_images import interleave, median3, median5, resize, warp
+from vidfeat.flow.numba_images import resize
+from vidfeat.flow.numba_median import median3, median5, repeat_edges
 from vidfeat.flow.numba_sweep import LEFT, sweep
+from vidfeat.flow.numba_warp import MARGIN, interleave, warp
 
 # Infinities stand for errors that are not known yet, so nothing may be assumed of numbers here.
 EXACT = {"error_model": "numpy"}
@@ -45,7 +47,7 @@ def solve(rank, threads, counter, prev, next, shapes, room, constants, limits, f
         flow: the result ``[2, H, W]``, float32.
         iterations: int64 ``[levels, warps]``, set to the iterations of each level and warp.
     """
-    images, states, all_warped, all_planes, coarse, all_rings, all_zeros, inside, columns, errors = room
+    images, states, all_warped, all_planes, coarse, all_rings, all_zeros, inside, columns, sorting, errors = room
     _build_pyramid(rank, threads, counter, prev, next, shapes, images, 1.0 / constants[3])
     offset = images.shape[1]
     expected = np.zeros(limits[0], np.int64)  # iterations of each warp of the level before
@@ -58,7 +60,8 @@ def solve(rank, threads, counter, prev, next, shapes, room, constants, limits, f
         second = images[1, offset : offset + size].reshape(height, stride)
         old, new = states[0, : 6 * size].reshape(6, height, stride), states[1, : 6 * size].reshape(6, height, stride)
         warped = all_warped[: 4 * size].reshape(4, height, stride)
-        planes = all_planes[: 4 * height * width].reshape(height, width, 4)
+        planes_height, planes_width = height + 2 * MARGIN, width + 2 * MARGIN
+        planes = all_planes[: 4 * planes_height * planes_width].reshape(planes_height, planes_width, 4)
         rows = min(all_rings.shape[1] // (12 * stride), MOST_AT_ONCE + 3)
         rings = all_rings[rank, : 12 * rows * stride].reshape(2, 6, rows, stride)
         zeros = all_zeros[: 6 * stride].reshape(6, 1, stride)
@@ -73,13 +76,13 @@ def solve(rank, threads, counter, prev, next, shapes, room, constants, limits, f
             scale = np.float32(1.0 / constants[3])
             for i in range(2):
                 resize(was[i], was_width, old[i], width, was_height / height, was_width / width, scale, y0, y1)
-        interleave(second, width, planes, y0, y1)
+        interleave(second, planes, y0, y1)
         wait_for_all(counter, threads)
         for number in range(limits[0]):
-            warp(planes, first, old, warped, columns[rank], y0, y1)
+            warp(second, planes, first, old, warped, columns[rank], y0, y1)
             old, new, count = _minimise(
                 rank, threads, counter, old, new, rings, warped, inside[: stride - LEFT - _VECTOR], width, zeros,
-                columns[rank], errors, constants, limits, y0, y1, expected[number],
+                columns[rank], sorting[rank], errors, constants, limits, y0, y1, expected[number],
             )  # fmt: skip
             expected[number] = count
             if rank == 0:
@@ -114,8 +117,8 @@ def _build_pyramid(rank, threads, counter, prev, next, shapes, images, step):
 
 @compiled(**EXACT)
 def _minimise(
-    rank, threads, counter, old, new, rings, warped, inside, width, zeros, columns, errors, constants, limits, y0, y1,
-    expected,
+    rank, threads, counter, old, new, rings, warped, inside, width, zeros, columns, sorting, errors, constants, limits,
+    y0, y1, expected,
 ):  # fmt: skip
     """The iterations of one warp: both states, the valid one first, and their number, ``expected`` by experience."""
     reach, theta, step = np.float32(constants[0]), np.float32(constants[1]), np.float32(constants[2])
@@ -125,13 +128,16 @@ def _minimise(
     for _ in range(limits[2]):
         if not error > limit:
             break
+        if limits[3] == 5:
+            for i in range(2):
+                repeat_edges(old[i], width, y0, y1)
         wait_for_all(counter, threads)
         if limits[3] > 1:
             for i in range(2):
                 if limits[3] == 3:
                     median3(old[i], width, new[i], columns, y0, y1)
                 else:
-                    median5(old[i], width, new[i], columns, y0, y1)
+                    median5(old[i], width, new[i], sorting, y0, y1)
             wait_for_all(counter, threads)
             old[:2, y0:y1, LEFT : LEFT + width] = new[:2, y0:y1, LEFT : LEFT + width]
             wait_for_all(counter, threads)

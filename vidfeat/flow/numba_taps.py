@@ -1,4 +1,4 @@
-"""Cubic interpolation in vectors of the processor: what Numba's loops are not turned into by themselves."""
+"""What warping does in vectors of the processor, where Numba's loops are not turned into such by themselves."""
 
 from llvmlite import ir
 from numba import types
@@ -6,6 +6,7 @@ from numba.extending import intrinsic
 
 _FLOAT, _INDEX = ir.FloatType(), ir.IntType(32)
 _PLANES = 4  # numbers of a pixel
+BLOCK = 16  # pixels that are judged at a time
 _PIXEL, _PAIR = ir.VectorType(_FLOAT, _PLANES), ir.VectorType(_FLOAT, 2 * _PLANES)
 
 
@@ -42,6 +43,24 @@ def weighted_taps(typing_context, planes, row, column, a0, a1, a2, a3, b0, b1, b
 
     single, whole = types.float32, types.intp
     return types.UniTuple(single, 3)(planes, whole, whole, *[single] * 8), build
+
+
+@intrinsic
+def all_within(typing_context, address, number):
+    """Whether of the BLOCK whole numbers (float32) behind an address each is ``number`` or the next."""
+    block = ir.VectorType(_FLOAT, BLOCK)
+
+    def build(context, builder, signature, arguments):
+        numbers = builder.load(builder.inttoptr(arguments[0], block.as_pointer()), align=4)
+        first = builder.insert_element(ir.Constant(block, ir.Undefined), arguments[1], _INDEX(0))
+        above = builder.fsub(numbers, _chosen(builder, first, first, [0] * BLOCK))
+        # d·(d − 1) is 0 for 0 and 1, and nothing else.
+        product = builder.fmul(above, builder.fsub(above, ir.Constant(block, [1.0] * BLOCK)))
+        other = builder.fcmp_unordered("!=", product, ir.Constant(block, [0.0] * BLOCK))
+        bits = ir.IntType(BLOCK)
+        return builder.icmp_unsigned("==", builder.bitcast(other, bits), bits(0))
+
+    return types.boolean(types.int64, types.float32), build
 
 
 def _add_product(builder, x, weight, total):

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 import numpy as np
 
 from vidfeat.compiled import has_machine_code
+from vidfeat.flow.numba_median import MEDIAN_ROOM
 from vidfeat.flow.numba_solver import MOST_AT_ONCE, solve, stride_of
+from vidfeat.flow.numba_warp import MARGIN, PLACES
 from vidfeat.flow.parameters import TVL1Parameters
 
 log = logging.getLogger("vidfeat")
@@ -139,12 +141,13 @@ def _room(shapes: np.ndarray, threads: int) -> tuple[np.ndarray, ...]:
         (2, int((shapes[:, 0] * shapes[:, 2]).sum())),  # images: all levels of both
         (2, 6 * level),  # states
         (4 * level,),  # warped
-        (4 * level,),  # planes
+        (4 * int((shapes[0, 0] + 2 * MARGIN) * (shapes[0, 1] + 2 * MARGIN)),),  # planes
         (2 * level,),  # coarse: the flow of the level before
         (threads, 12 * rows * stride),  # rings
         (6 * stride,),  # zeros
         (stride,),  # inside
-        (threads, 11, stride),  # columns: of median filter and warp
+        (threads, PLACES, stride),  # columns: of median filter and warp
+        (threads, *MEDIAN_ROOM),  # sorting
     )
     return *(_aligned(shape) for shape in floats), np.zeros((2, threads, MOST_AT_ONCE))
 
