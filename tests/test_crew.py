@@ -67,6 +67,15 @@ def test_a_crew_multiplies_with_one_thread_each_and_torch_goes_on_as_before():
         assert found == [3]
 
 
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad, torch.inference_mode])
+def test_a_crew_works_in_the_mode_of_its_caller(mode):
+    def modes(_):
+        return torch.is_grad_enabled(), torch.is_inference_mode_enabled()
+
+    with torch_threads(2), mode(), crew() as run:
+        assert set(run(modes, range(20))) == {modes(0)}
+
+
 def test_a_crew_of_one_is_this_thread():
     with crew(1) as run:
         assert list(run(lambda _: threading.get_ident(), range(3))) == [threading.get_ident()] * 3

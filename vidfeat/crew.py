@@ -50,10 +50,12 @@ def crew(count: int | None = None) -> Iterator[Run]:
     if count == 1:
         yield map
         return
+    graph, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
 
     def alone(function: Callable, item: Any) -> Any:
-        torch.set_num_threads(1)  # which a thread has for itself
-        return function(item)
+        torch.set_num_threads(1)  # every thread has its own, as it has its own modes
+        with torch.inference_mode(inference), torch.set_grad_enabled(graph):
+            return function(item)
 
     with torch_threads(1):
         yield lambda function, items: shared(alone, [(function, item) for item in items], count)

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vidfeat.crew import crew
 from vidfeat.errors import UsageError
 from vidfeat.pooling.frames import Frames, put_product
 from vidfeat.pooling.lengths import check_lengths
-from vidfeat.pooling.rank_batch import LARGEST, diagonal_gradient, exact_gradient, groups, pool_group
+from vidfeat.pooling.rank_batch import LARGEST, diagonal_gradient, exact_gradient, pool_batch
 from vidfeat.pooling.rank_solver import CERTIFIED
 
 GRADIENTS = ("exact", "diag")
@@ -101,11 +102,11 @@ class _RankPool(torch.autograd.Function):
         figures = {}  # per video
         residual = v.new_zeros(B, T, dtype=torch.float64)
         solved = []
-        for videos, frames in groups(v, lengths):
-            try:
-                pooled = pool_group(frames, C, epsilon)
-            except FloatingPointError:
-                raise unusable_frames(v, lengths) from None
+        try:
+            groups = pool_batch(v, lengths, C, epsilon)
+        except FloatingPointError:
+            raise unusable_frames(v, lengths) from None
+        for videos, frames, pooled in groups:
             u[videos] = pooled.u.to(v.dtype)
             rows = zip(pooled.point.objective, pooled.point.relative_gap, pooled.steps, strict=True)
             figures.update(zip(videos.tolist(), rows, strict=True))
@@ -124,13 +125,19 @@ class _RankPool(torch.autograd.Function):
         (v,) = ctx.saved_tensors
         vjp = exact_gradient if ctx.gradient == "exact" else diagonal_gradient
         result = torch.zeros_like(v)
-        for videos, real, pooled in ctx.solved:
+
+        def put(group: tuple) -> None:
+            videos, real, pooled = group
             left, right = vjp(Frames(v, real, videos), pooled, g[videos].to(torch.float64))
             if v.device.type != "cpu":
                 result[videos, : left.shape[1]] = (left @ right).to(v.dtype)
-                continue
+                return
             for video, rows, vectors in zip(videos.tolist(), left, right, strict=True):
                 put_product(rows, vectors, result[video, : len(rows)])
+
+        with crew(None if v.device.type == "cpu" and len(ctx.solved) > 1 else 1) as run:
+            for _ in run(put, ctx.solved):
+                pass
         return result, None, None, None, None
 
 

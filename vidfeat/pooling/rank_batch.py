@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidfeat.crew import torch_threads
+from vidfeat.crew import crew, torch_threads
 from vidfeat.pooling.frames import Frames
 from vidfeat.pooling.rank_solver import SUSPICIOUS, Point, solve
 from vidfeat.pooling.rank_spaces import FeatureSpace, FrameSpace, RefinedSpace
@@ -15,6 +15,9 @@ from vidfeat.pooling.rank_spaces import FeatureSpace, FrameSpace, RefinedSpace
 _SHORTEST = 0.8
 # Numbers in the matrices of a group: in cache on a CPU, 1 GB on a GPU.
 _CPU_GROUP, _CUDA_GROUP = 1 << 22, 1 << 27
+# Multiplications in the Gram matrices of a group that a thread has for itself: some milliseconds, so that what a group
+# costs in Python is little, and there are groups for all threads.
+_CPU_WORK = 1 << 29
 
 # Frames from which on a Gram matrix in float32 saves more than it costs to mend it.
 _FEWEST_REFINED = 100
@@ -50,12 +53,33 @@ def similar(lengths: list[int], D: int, device: torch.device) -> Iterator[list[i
         left = left[size:]
 
 
-def groups(v: Tensor, lengths: list[int]) -> Iterator[tuple[Tensor, Frames]]:
-    """The groups of a padded batch ``v [B, T, D]``: the numbers of their videos, and their frames."""
+def pool_batch(v: Tensor, lengths: list[int], C: float, epsilon: float) -> list[tuple[Tensor, Frames, Pooled]]:
+    """Solve a padded batch ``v [B, T, D]``: the numbers of the videos of each group, their frames, and their solution.
+
+    On a CPU every thread takes groups of its own, of a few videos, unless their matrices are too large to have several
+    at a time. FloatingPointError as :func:`pool_group`.
+    """
+    alone, shared = [], []
     for chosen in similar(lengths, v.shape[2], v.device):
-        videos, kept = (torch.tensor(values, device=v.device) for values in (chosen, [lengths[i] for i in chosen]))
-        real = torch.arange(int(kept[0]), device=v.device) < kept[:, None]
-        yield videos, Frames(v, real.to(torch.float64), videos)
+        longest, size = lengths[chosen[0]], min(lengths[chosen[0]], v.shape[2])
+        if v.device.type == "cpu" and size * size <= _CPU_GROUP:
+            few = max(1, _CPU_WORK // (longest * size * v.shape[2]))
+            shared += [chosen[start : start + few] for start in range(0, len(chosen), few)]
+        else:
+            alone.append(chosen)
+
+    def solved(chosen: list[int]) -> tuple[Tensor, Frames, Pooled]:
+        frames = _group(v, lengths, chosen)
+        return frames.videos, frames, pool_group(frames, C, epsilon)
+
+    with crew(None if len(shared) > 1 else 1) as run:
+        return [solved(chosen) for chosen in alone] + list(run(solved, shared))
+
+
+def _group(v: Tensor, lengths: list[int], chosen: list[int]) -> Frames:
+    videos, kept = (torch.tensor(values, device=v.device) for values in (chosen, [lengths[i] for i in chosen]))
+    real = torch.arange(int(kept[0]), device=v.device) < kept[:, None]
+    return Frames(v, real.to(torch.float64), videos)
 
 
 def pool_group(frames: Frames, C: float, epsilon: float) -> Pooled:
