@@ -29,6 +29,9 @@ def test_a_learning_rate_that_was_given_is_that_of_all_streams():
 
 def test_schedules():
     assert settings(lr_end=1e-3).rate("", 59, 0, 1) == pytest.approx(1e-3)
+    assert settings(lr=1.0).rate("", 59, 0, 1) == pytest.approx(0.01)  # as far down as 0.01 to 1e-4
+    other = settings(preset="pyramid-ucf101", lr=1.0, schedule="log")
+    assert other.rate("", other.epochs - 1, 0, 1) == pytest.approx(0.01)
     steps = settings(schedule="steps", lr=1.0, lr_at="2,4")
     assert [round(steps.rate("", epoch, 0, 1), 6) for epoch in range(6)] == [1, 1, 0.1, 0.1, 0.01, 0.01]
     assert settings(schedule="constant", lr=0.5).rate("", 40, 0, 1) == 0.5

@@ -73,7 +73,8 @@ def _schedule(config: End2EndTrainConfig, before: Schedule) -> Schedule:
     if config.lr_epochs and kind != "steps":
         raise UsageError(f"--lr-at {config.lr_at} has no effect with --schedule {kind}, only with steps.")
     if kind == "log":
-        return Schedule(lr, "log", end=config.lr_end or before.end or lr / 100)
+        share = before.end / before.lr if before.end else 0.01  # another --lr falls as far as the preset's
+        return Schedule(lr, "log", end=config.lr_end or lr * share)
     if kind == "steps":
         if not config.lr_epochs and before.kind != "steps":
             raise UsageError("--schedule steps needs the epochs of the steps: --lr-at 30,50.")

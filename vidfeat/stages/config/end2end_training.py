@@ -35,7 +35,11 @@ class TrainingOptions:
         "How it goes on: constant; log: to --lr-end with equal ratios; steps: divided by 10 at the epochs --lr-at.",
         panel=TRAINING,
     )
-    lr_end: float | None = option(None, "Learning rate of the last epoch, for --schedule log.", panel=TRAINING)
+    lr_end: float | None = option(
+        None,
+        "Learning rate of the last epoch, for --schedule log (default: as far below --lr as in the preset).",
+        panel=TRAINING,
+    )
     lr_at: str | None = option(
         None, "Comma-separated epochs, counted from 0, for --schedule steps.", panel=TRAINING, metavar="N[,N…]"
     )
