@@ -253,7 +253,7 @@ def test_only_codebooks_are_replaced(maps, tmp_path, book):
     (tmp_path / "c.h5").write_bytes(maps.read_bytes())
     with pytest.raises(UsageError, match="is no codebook that could be replaced"):
         train(maps, tmp_path / "c.h5")
-    with pytest.raises(UsageError, match="is not a codebook that this vidfeat reads"):
+    with pytest.raises(UsageError, match="holds no codebook that this vidfeat reads"):
         read_codebook(tmp_path / "c.h5")
 
 

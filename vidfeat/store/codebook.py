@@ -7,7 +7,6 @@
 
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from vidfeat.errors import UsageError
-from vidfeat.store import attributes, fs, layout, output
-from vidfeat.store.assemble import temporary_name
+from vidfeat.store import attributes, layout, output
+from vidfeat.store.arrays import check_kind, new_file, read_array, write_array
 from vidfeat.store.settings import canonical
 
 FORMAT, VERSION = "vidfeat-codebook", 1
@@ -64,26 +63,11 @@ def write_codebook(path: Path, book: Codebook) -> None:
     """Write a codebook, which appears (or is replaced) whole. StorageError if the disk fails."""
     if not path.parent.is_dir():
         raise UsageError(f"The folder {path.parent} of the output {path.name} does not exist. Create it.")
-    with fs.writing(path):
-        temporary = temporary_name(path)
-        if temporary.exists():
-            fs.unlink(temporary)
-    file = output.OutputFile(temporary)
-    try:
-        head = {"format": FORMAT, "version": VERSION, "kind": book.kind, "parameters": dict(book.parameters),
-                "provenance": dict(book.provenance), "fingerprint": book.fingerprint}  # fmt: skip
-        attributes.write_attrs(file.h5["/"], head)
+    head = {"format": FORMAT, "version": VERSION, "kind": book.kind, "parameters": dict(book.parameters),
+            "provenance": dict(book.provenance), "fingerprint": book.fingerprint}  # fmt: skip
+    with new_file(path, head) as h5:
         for name, array in book.arrays.items():
-            array = np.asarray(array, order="C")
-            checked = {"chunks": True, "fletcher32": True} if array.ndim else {}
-            dataset = file.h5.create_dataset(name, data=array, **checked)
-            attributes.write_attrs(dataset, {layout.CRC32: zlib.crc32(array)})
-        attributes.write_attrs(file.h5["/"], {layout.DONE: True})
-        file.check()
-    except BaseException:
-        file.abandon()
-        raise
-    file.publish(path)
+            write_array(h5, name, array)
 
 
 def is_codebook(path: Path) -> bool:
@@ -95,18 +79,9 @@ def is_codebook(path: Path) -> bool:
 def read_codebook(path: Path) -> Codebook:
     """UsageError if it is missing or of another kind, StorageError if it is damaged."""
     with output.open_hdf5(path, _ADVICE) as h5:
-        came = attributes.read_attr(h5["/"], "format"), attributes.read_attr(h5["/"], "version")
-        if came != (FORMAT, VERSION):
-            raise UsageError(
-                f"{path} is not a codebook that this vidfeat reads: format and version are {came}, expected "
-                f"{(FORMAT, VERSION)}. {_ADVICE}"
-            )
+        check_kind(h5, path, (FORMAT, VERSION), "codebook", _ADVICE)
         try:
-            arrays = {}
-            for name, dataset in h5.items():
-                arrays[name] = np.asarray(dataset[()])
-                if zlib.crc32(np.asarray(arrays[name], order="C")) != attributes.read_attr(dataset, layout.CRC32):
-                    raise output.unreadable(path, name, ValueError("the bytes are not those that were written"))
+            arrays = {name: read_array(h5, path, name) for name in h5}
             head = attributes.read_attrs(h5["/"])
             book = Codebook(head["kind"], arrays, json.loads(head["parameters"]), json.loads(head["provenance"]))
         except layout.H5_ERRORS as error:
