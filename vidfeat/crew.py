@@ -3,7 +3,7 @@
 import functools
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from typing import Any
 
@@ -29,32 +29,36 @@ def shared(function: Callable, arguments: Sequence[tuple], threads: int) -> list
             for _ in left:
                 pass
 
-    started = [_helpers(os.getpid()).submit(work) for _ in range(min(threads, len(arguments)) - 1)]
+    started: list[Future] = []
     try:
+        for _ in range(min(threads, len(arguments)) - 1):
+            started.append(_helpers(os.getpid()).submit(work))
         work()
     finally:
-        for other in started:
-            if not other.cancel():
-                other.result()
+        for _ in left:
+            pass
+        going = [other for other in started if not other.cancel()]
+        wait(going)
+    for other in going:  # this thread's own error goes first
+        other.result()
     return results
 
 
 @contextmanager
-def crew(count: int | None = None) -> Iterator[Run]:
-    """A function like ``map`` that works in ``count`` threads (default: as many as torch uses here), or in this one.
+def crew(several: bool = True) -> Iterator[Run]:
+    """A function like ``map`` that works in as many threads as torch uses here, or, if not ``several``, in this one.
 
     Each thread multiplies on its own: threads that share one small product wait for each other.
     """
-    most = torch.get_num_threads()
-    count = most if count is None else min(count, most)
-    if count == 1:
+    count = torch.get_num_threads()
+    if count == 1 or not several:
         yield map
         return
     graph, inference = torch.is_grad_enabled(), torch.is_inference_mode_enabled()
 
     def alone(function: Callable, item: Any) -> Any:
         torch.set_num_threads(1)  # every thread has its own, as it has its own modes
-        with torch.inference_mode(inference), torch.set_grad_enabled(graph):
+        with torch.inference_mode(inference), torch.set_grad_enabled(graph), torch.autocast("cpu", enabled=False):
             return function(item)
 
     with torch_threads(1):

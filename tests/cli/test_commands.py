@@ -219,6 +219,11 @@ def test_log_file_holds_the_messages(clips, features, tmp_path):
     vidfeat("extract", clips, "-o", features, *SMALL_FLAGS, "-q", "--log", tmp_path / "run.log")
     assert "6 finished before" in (tmp_path / "run.log").read_text()
     assert vidfeat("info", features, "--log", tmp_path / "no" / "run.log").exit_code == 2
+    assert vidfeat("info", features, "--log", tmp_path / "run.log").exit_code == 0  # appended
+    before = features.read_bytes()
+    refused = vidfeat("info", features, "--log", features)
+    assert refused.exit_code == 2 and "it does not begin as a log of vidfeat does" in refused.stderr
+    assert features.read_bytes() == before
 
 
 def test_info_verify_diff_export_import_on_the_command_line(features, tmp_path):

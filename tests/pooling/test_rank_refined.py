@@ -8,6 +8,7 @@ from test_rank_pool import video
 from tolerances import DUALITY_GAP, FLOAT32, FLOAT64, SINGLE_SUM
 
 import vidfeat.pooling.rank_batch as rank_batch
+from vidfeat.crew import torch_threads
 from vidfeat.errors import UsageError
 from vidfeat.pooling import rank_pool, rank_solver
 from vidfeat.pooling.frames import Frames
@@ -191,6 +192,43 @@ def test_videos_shared_among_threads_are_pooled_as_if_alone(gradient):
             scale = float(wanted.detach().abs().max())
             np.testing.assert_allclose(found.detach(), wanted.detach(), atol=FLOAT32 * scale)
         assert not together.grad[row, length:].any()
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_groups_of_a_thread_and_groups_of_all_threads(monkeypatch, dtype):
+    """A batch in one group, in many that threads share, in large ones: the same pooled vectors and gradients."""
+    lengths = [40, 38, 12, 40, 25, 7, 33]
+    batch = torch.stack([single(40, 60, "walk", seed=row) for row in range(7)]).to(dtype)
+    threads = []
+    pool_group = rank_batch.pool_group
+
+    def watched(frames, *others):
+        threads.append((len(frames.lengths), torch.get_num_threads(), frames.threads))
+        return pool_group(frames, *others)
+
+    monkeypatch.setattr("vidfeat.pooling.rank.pool_group", watched)
+
+    def run(count):
+        with torch_threads(count):
+            v = batch.clone().requires_grad_()
+            u = rank_pool(v, 20.0, 0.5, lengths)
+            u.square().sum().backward()
+            assert torch.get_num_threads() == count
+            return u.detach(), v.grad
+
+    u, gradient = run(1)
+    assert [videos for videos, _, _ in threads] == [4, 1, 1, 1]  # of similar lengths
+    monkeypatch.setattr(rank_batch, "_CPU_WORK", 1)
+    small = [run(count) for count in (1, 2, 3)]
+    assert all(videos == 1 and torch_has == own == 1 for videos, torch_has, own in threads[-14:])
+    monkeypatch.setattr(rank_batch, "_CPU_GROUP", 1)
+    large = run(3)
+    assert threads[-7:] == [(1, 3, 3)] * 7
+    for found, slope in (*small, large):
+        assert torch.allclose(found, u, rtol=FLOAT32, atol=FLOAT32)
+        assert torch.allclose(slope, gradient, rtol=FLOAT32, atol=FLOAT32)
+    for found, slope in small[1:]:
+        assert torch.equal(found, small[0][0]) and torch.equal(slope, small[0][1])
 
 
 def test_a_bad_frame_among_videos_shared_among_threads():

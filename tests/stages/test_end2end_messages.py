@@ -6,8 +6,9 @@ import pytest
 
 from vidfeat.errors import UsageError
 from vidfeat.stages.config.end2end import End2EndTrainConfig
+from vidfeat.stages.end2end_record import warn_of_guessing
 from vidfeat.stages.end2end_run import log_table
-from vidfeat.stages.end2end_settings import training_settings
+from vidfeat.stages.end2end_settings import resolved_end, training_settings
 from vidfeat.training import PRESETS
 
 
@@ -57,3 +58,19 @@ def test_the_log_has_a_column_for_every_learnt_weight():
     header, (row,) = log_table([record])
     found = dict(zip(header, row, strict=True))
     assert (found["weight:flow"], found["beta:flow:0:2"], found["validation"]) == (0.6, 0.5, "")
+
+
+def test_a_training_that_never_was_better_than_guessing_says_so(caplog):
+    for loss, epochs in (("hinge", [9.0]), ("ce", []), ("ce", [2.0, 1.0]), ("ce", [1.0, 2.0])):
+        warn_of_guessing([{"loss": value} for value in epochs], loss, 4)
+    assert not caplog.records
+    warn_of_guessing([{"loss": 1.6}, {"loss": 1.5}], "ce", 4)
+    assert "never fell below the 1.386 = ln 4 of guessing (least: 1.500). Try another --lr" in caplog.text
+
+
+def test_a_resumed_run_must_share_the_end_of_a_rate_that_follows_from_another():
+    config = End2EndTrainConfig(inputs=[Path("a.csv")], output=Path("R"), lr=0.1)
+    assert resolved_end(config, training_settings(config)) == {"lr-end": pytest.approx(1e-3)}
+    for options in ({}, {"lr": 0.1, "lr_end": 0.1}, {"lr": 0.1, "schedule": "constant"}):
+        config = End2EndTrainConfig(inputs=[Path("a.csv")], output=Path("R"), **options)
+        assert resolved_end(config, training_settings(config)) == {}

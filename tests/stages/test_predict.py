@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from judged_runs import write_judged
 from small import run_small, write_clips
 
 from vidfeat.errors import UsageError
-from vidfeat.stages import encode, mkl, predict, svm
+from vidfeat.stages import encode, fuse, mkl, predict, svm
 from vidfeat.stages.config.encode import EncodeConfig
 from vidfeat.stages.config.files import PredictConfig
+from vidfeat.stages.config.fusion import FuseConfig
 from vidfeat.stages.config.mkl import MklPredictConfig, MklTrainConfig
 from vidfeat.stages.config.svm import SvmPredictConfig, SvmTrainConfig
 from vidfeat.stages.trained import check_same_codes
@@ -31,6 +33,10 @@ def made(tmp_path_factory):
     given = {"codes": codes, "C": "1", "manifest": folder / "m.csv"}
     mkl.train(MklTrainConfig(output=folder / "M", merge_labels="ab=a,b", **given))
     svm.train(SvmTrainConfig(output=folder / "S", **given))
+    for path in codes:
+        svm.train(SvmTrainConfig(output=folder / f"S-{path.stem}", **{**given, "codes": [path]}))
+    members = [folder / "S-avg", folder / "S-max"]
+    fuse.run(FuseConfig(runs=members, output=folder / "F", weights="1,3"))
     return folder
 
 
@@ -39,7 +45,7 @@ def rows_of(path):
         return {row["id"]: row for row in csv.DictReader(file)}
 
 
-@pytest.mark.parametrize("name", ["M", "S"])
+@pytest.mark.parametrize("name", ["M", "S", "F"])
 def test_videos_and_features_get_the_scores_of_the_run(made, tmp_path, name, caplog):
     tested = rows_of(made / name / "predictions.csv")
     for inputs in ([made / "videos"], [made / "feats.h5"]):
@@ -78,7 +84,6 @@ def test_other_features_are_refused_and_say_what_differs(made, tmp_path):
 @pytest.mark.parametrize(
     ("form", "words"),
     [
-        ("vidfeat-fusion", "R is a fusion, which has no model of its own: predict with each of its runs"),
         ("vidfeat-end2end", "R is a run of 'vidfeat end2end': use 'vidfeat end2end predict'"),
         ("strange", r"R/model\.json is 'strange' version None; this vidfeat reads 'vidfeat-svm' version 1 and 2"),
     ],
@@ -90,6 +95,59 @@ def test_runs_without_a_model_for_codes_are_refused(made, tmp_path, form, words)
         predict.run(PredictConfig(run=tmp_path / "R", inputs=[made / "videos"]))
     with pytest.raises(UsageError, match=words):
         mkl.predict(MklPredictConfig(run=tmp_path / "R", codes=[made / "avg.h5"], output=tmp_path / "p.csv"))
+
+
+def test_the_runs_of_a_fusion_are_found_beside_it_and_missed_in_words(made, tmp_path):
+    for name in ("F", "S-avg", "S-max"):
+        shutil.copytree(made / name, tmp_path / name)
+    meta = json.loads((tmp_path / "F" / "model.json").read_text())
+    meta["runs"] = [f"elsewhere/{name}" for name in ("S-avg", "S-max")]
+    (tmp_path / "F" / "model.json").write_text(json.dumps(meta))
+    given = {"inputs": [made / "feats.h5"], "top": 5}
+    assert (
+        predict.run(PredictConfig(run=tmp_path / "F", **given)).predictions
+        == predict.run(PredictConfig(run=made / "F", **given)).predictions
+    )
+    shutil.rmtree(tmp_path / "S-max")
+    with pytest.raises(UsageError, match=r"a fusion of elsewhere/S-max, among others, .* Put the runs side by side"):
+        predict.run(PredictConfig(run=tmp_path / "F", **given))
+    with pytest.raises(UsageError, match="is a fusion: 'vidfeat predict' takes it, with videos or features"):
+        svm.predict(SvmPredictConfig(run=tmp_path / "F", codes=[made / "avg.h5"], output=tmp_path / "p.csv"))
+
+
+def test_runs_of_a_fusion_that_cannot_score_are_refused_before_any_work(made, tmp_path, monkeypatch):
+    for name in ("F", "S-avg", "S-max"):
+        shutil.copytree(made / name, tmp_path / name)
+    fused = json.loads((tmp_path / "F" / "model.json").read_text())
+    asked = PredictConfig(run=tmp_path / "F", inputs=[made / "videos"])
+    monkeypatch.setattr("vidfeat.stages.extract.run", lambda config: pytest.fail("it began to work"))
+
+    def refused(words, **changed):
+        (tmp_path / "F" / "model.json").write_text(json.dumps({**fused, **changed}))
+        with pytest.raises(UsageError, match=words):
+            predict.run(asked)
+
+    elsewhere = {"runs": ["no/S-avg", "no/S-max"]}
+    refused("has other classes than when .*F was fused", **elsewhere, classes=["a", "b"])
+    refused("S-avg came 2 times", runs=["no/S-avg", "other/S-avg"], fingerprints=None)
+    model = tmp_path / "S-max" / "model.json"
+    model.write_text(model.read_text() + " ")
+    refused("S-max is not the run that .*F was fused from: it was trained anew. Fuse the runs again", **elsewhere)
+    model.write_text(json.dumps({"format": "vidfeat-end2end"}))
+    refused("S-max is a run of 'vidfeat end2end'", **elsewhere, fingerprints=None)
+    # A run of weight 0 is not needed.
+    (tmp_path / "F" / "model.json").write_text(json.dumps({**fused, **elsewhere, "weights": [1.0, 0.0]}))
+    found = predict.run(PredictConfig(run=tmp_path / "F", inputs=[made / "feats.h5"], top=3)).predictions
+    alone = predict.run(PredictConfig(run=made / "S-avg", inputs=[made / "feats.h5"], top=3)).predictions
+    assert [entry["predicted"] for entry in found] == [entry["predicted"] for entry in alone]
+
+
+def test_items_that_no_features_have_in_common(tmp_path):
+    files, videos = (predict._Work(tmp_path, given, {}, {}) for given in ({tmp_path: "f"}, {}))
+    assert predict._common([["c", "a", "b"], ["b", "c"]], files) == ["b", "c"]
+    with pytest.raises(UsageError, match="have no item in common: give those of the same items, one for each set"):
+        predict._common([["a"], ["b"]], files)
+    assert predict._common([["a"], ["b"]], videos) == []  # the failures say why
 
 
 def test_features_that_were_imported_are_asked_for(made, tmp_path):

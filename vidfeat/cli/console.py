@@ -1,6 +1,7 @@
 """Messages on stderr, tables on stdout."""
 
 import logging
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -39,12 +40,24 @@ def configure(*, quiet: bool = False, verbose: bool = False, log_file: Path | No
     log.addHandler(stderr)
     if log_file is not None:
         try:
-            to_file = logging.FileHandler(log_file, encoding="utf-8")
+            problem = None if _is_log(log_file) else "it does not begin as a log of vidfeat does; choose another name"
+            to_file = None if problem else logging.FileHandler(log_file, encoding="utf-8")
         except OSError as error:
-            sys.stderr.write(f"vidfeat: error: cannot write --log {log_file}: {error.strerror}\n")
-            raise SystemExit(UsageError.exit_code) from None
+            problem = error.strerror
+        if problem:
+            sys.stderr.write(f"vidfeat: error: cannot write --log {log_file}: {problem}\n")
+            raise SystemExit(UsageError.exit_code)
         to_file.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
         log.addHandler(to_file)
+
+
+def _is_log(path: Path) -> bool:
+    """Whether a file is new, empty, or begins as a log does; so that no video ends with messages."""
+    if not path.is_file():
+        return True
+    with path.open("rb") as file:
+        start = file.read(20)
+    return not start or re.match(rb"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d,", start) is not None
 
 
 def table(rows: Sequence[Sequence[Any]], header: Sequence[str]) -> str:

@@ -130,7 +130,7 @@ class Rows:
 @contextmanager
 def threads(device: torch.device) -> Iterator[Run]:
     """A function like ``map`` that works on parts in as many threads as torch uses here, in float32 as IEEE has it."""
-    with arithmetic("fp32", device), crew(None if device.type == "cpu" else 1) as run:
+    with arithmetic("fp32", device), crew(device.type == "cpu") as run:
         yield run
 
 

@@ -17,10 +17,11 @@ from vidfeat.pooling.normalise import l2_normalise
 
 PER, POOLS = ("item", "frame"), ("avg", "max")
 
-# Numbers in a block of local features: few enough for the cache of a core, many enough for a matrix product.
-_BLOCK = {"cpu": 1 << 18, "cuda": 1 << 22}
+# Numbers in a block of local features and their products with words: few enough for the cache of a core, many enough
+# for a matrix product.
+_BLOCK = {"cpu": 1 << 19, "cuda": 1 << 24}
 # Parts of a video that threads share: enough to keep them busy, not so many that their sums fill the memory.
-_PARTS = 16
+_PARTS, _PART_BYTES = 16, 1 << 28
 # Norms of float32 vectors that can be computed in float32: below, squares underflow.
 _LEAST = 1e-15
 
@@ -119,7 +120,7 @@ class LocalEncoder(TemporalEncoder):
         codebook = self._codebook(device)
         pooled = torch.maximum if (self.per, self.pool) == ("frame", "max") else torch.add
         with threads(device) as run:
-            for part in run(lambda part: self._sums(part, codebook, pooled, device), _parts(frames, device)):
+            for part in run(lambda part: self._sums(part, codebook, pooled, device), self._parts(frames, device)):
                 sums.add(part.total, part.frames, pooled)
 
     def finish(self, sums: "Sums") -> np.ndarray:
@@ -196,10 +197,17 @@ class LocalEncoder(TemporalEncoder):
         codes = self._codes(statistics.to(torch.float64))
         return l2_normalise(codes) if self.normalize else codes
 
+    def _parts(self, frames: Tensor, device: torch.device) -> Sequence[Tensor]:
+        """Pieces for one thread each, which depend on sizes only: so do the codes."""
+        most = 1 if device.type == "cuda" else min(_PARTS, _PART_BYTES // (8 * self.code_length))
+        return frames.chunk(max(1, min(most, frames.numel() // _BLOCK["cpu"])))
+
     def _sums(self, frames: Tensor, codebook: Any, pooled: Callable, device: torch.device) -> "Sums":
         """Over some frames, by one thread, a few frames at a time."""
         sums = Sums()
-        for block in frames.split(max(1, _BLOCK[device.type] // frames[0].numel())):
+        words = len(getattr(self, self._learned[-1]))
+        numbers = frames[0].numel() + positions(frames[:1].shape) * words
+        for block in frames.split(max(1, _BLOCK[device.type] // numbers)):
             rows = self._rows(block.to(device).to(torch.float32))
             if self.per == "item":
                 part = self._statistics(rows.reshape(1, -1, rows.shape[-1]), codebook)
@@ -241,12 +249,6 @@ class Sums:
         part = part.to(torch.float64)
         self.total = part if self.total is None else pooled(self.total, part)
         self.frames += frames
-
-
-def _parts(frames: Tensor, device: torch.device) -> Sequence[Tensor]:
-    """Pieces for one thread each, which depend on sizes only: so do the codes."""
-    most = 1 if device.type == "cuda" else _PARTS
-    return frames.chunk(max(1, min(most, frames.numel() // _BLOCK["cpu"])))
 
 
 def local_frames(video: Any) -> Tensor:

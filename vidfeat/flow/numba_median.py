@@ -8,7 +8,7 @@ from vidfeat.flow.numba_sweep import FAST, LEFT
 # of two, so that rows do not displace each other in the cache.
 _STRIP = 1040
 # Rows of its room: one sorted row of an odd number and two of an even one (five numbers each), two sorted rows merged
-# (ten), and results that nobody wants.
+# (ten), and results that nobody wants, of both rows in one place, where they are never read.
 _ODD, _EVEN, _MERGED, _UNWANTED = 0, 5, 15, 25
 MEDIAN_ROOM = (26 * _STRIP,)
 

@@ -124,6 +124,10 @@ class Frames:
         """The videos numbered ``videos``."""
         return Frames(self.v, self.real[videos], self.videos[videos], self.threads)
 
+    def forget(self) -> None:
+        """Give up what is kept of the frames in float64; it is made again where it is needed."""
+        self.memory = self.converted = None
+
     @property
     def is_read_directly(self) -> bool:
         """Whether products with vectors take the frames as they are: float32 on a CPU, not converted already."""

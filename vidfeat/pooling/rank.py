@@ -8,11 +8,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vidfeat.crew import crew
 from vidfeat.errors import UsageError
 from vidfeat.pooling.frames import Frames, put_product
 from vidfeat.pooling.lengths import check_lengths
-from vidfeat.pooling.rank_batch import LARGEST, diagonal_gradient, exact_gradient, pool_batch
+from vidfeat.pooling.rank_batch import (
+    LARGEST,
+    diagonal_gradient,
+    exact_gradient,
+    for_each,
+    frames_of,
+    in_groups,
+    pool_group,
+)
 from vidfeat.pooling.rank_solver import CERTIFIED
 
 GRADIENTS = ("exact", "diag")
@@ -101,20 +108,24 @@ class _RankPool(torch.autograd.Function):
         u = v.new_empty(B, D)
         figures = {}  # per video
         residual = v.new_zeros(B, T, dtype=torch.float64)
-        solved = []
+
+        def solve(chosen: list[int]) -> tuple | None:
+            frames = frames_of(v, lengths, chosen)
+            pooled = pool_group(frames, C, epsilon)
+            u[frames.videos] = pooled.u.to(v.dtype)
+            residual[frames.videos, : pooled.point.residual.shape[1]] = pooled.point.residual
+            rows = zip(pooled.point.objective, pooled.point.relative_gap, pooled.steps, strict=True)
+            figures.update(zip(chosen, rows, strict=True))
+            frames.forget()
+            return (frames.videos, frames.real, pooled) if ctx.needs_input_grad[0] else None
+
+        large, small = in_groups(lengths, D, v.device)
         try:
-            groups = pool_batch(v, lengths, C, epsilon)
+            solved = for_each(solve, large, small)
         except FloatingPointError:
             raise unusable_frames(v, lengths) from None
-        for videos, frames, pooled in groups:
-            u[videos] = pooled.u.to(v.dtype)
-            rows = zip(pooled.point.objective, pooled.point.relative_gap, pooled.steps, strict=True)
-            figures.update(zip(videos.tolist(), rows, strict=True))
-            residual[videos, : pooled.point.residual.shape[1]] = pooled.point.residual
-            if ctx.needs_input_grad[0]:
-                solved.append((videos, frames.real, pooled))
         ctx.save_for_backward(v)
-        ctx.solved, ctx.gradient = solved, gradient
+        ctx.large, ctx.small, ctx.gradient = solved[: len(large)], solved[len(large) :], gradient
         objective, relative_gap, steps = zip(*(figures[video] for video in range(B)), strict=True)
         ctx.mark_non_differentiable(residual)
         return u, residual, objective, relative_gap, steps
@@ -135,9 +146,7 @@ class _RankPool(torch.autograd.Function):
             for video, rows, vectors in zip(videos.tolist(), left, right, strict=True):
                 put_product(rows, vectors, result[video, : len(rows)])
 
-        with crew(None if v.device.type == "cpu" and len(ctx.solved) > 1 else 1) as run:
-            for _ in run(put, ctx.solved):
-                pass
+        for_each(put, ctx.large, ctx.small)
         return result, None, None, None, None
 
 

@@ -1,7 +1,8 @@
 """Rank pooling of many videos of any lengths: which are solved in step, and in which space."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -10,6 +11,9 @@ from vidfeat.crew import crew, torch_threads
 from vidfeat.pooling.frames import Frames
 from vidfeat.pooling.rank_solver import SUSPICIOUS, Point, solve
 from vidfeat.pooling.rank_spaces import FeatureSpace, FrameSpace, RefinedSpace
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 # Videos of a group may be this much shorter than its longest: padding then wastes at most a third of the matrices.
 _SHORTEST = 0.8
@@ -53,30 +57,30 @@ def similar(lengths: list[int], D: int, device: torch.device) -> Iterator[list[i
         left = left[size:]
 
 
-def pool_batch(v: Tensor, lengths: list[int], C: float, epsilon: float) -> list[tuple[Tensor, Frames, Pooled]]:
-    """Solve a padded batch ``v [B, T, D]``: the numbers of the videos of each group, their frames, and their solution.
-
-    On a CPU every thread takes groups of its own, of a few videos, unless their matrices are too large to have several
-    at a time. FloatingPointError as :func:`pool_group`.
-    """
-    alone, shared = [], []
-    for chosen in similar(lengths, v.shape[2], v.device):
-        longest, size = lengths[chosen[0]], min(lengths[chosen[0]], v.shape[2])
-        if v.device.type == "cpu" and size * size <= _CPU_GROUP:
-            few = max(1, _CPU_WORK // (longest * size * v.shape[2]))
-            shared += [chosen[start : start + few] for start in range(0, len(chosen), few)]
+def in_groups(lengths: list[int], D: int, device: torch.device) -> tuple[list[list[int]], list[list[int]]]:
+    """Videos of D features in groups, each to be solved in step: large groups, of which there should be one at a time,
+    and small ones, of which every thread of a CPU may have its own."""
+    large, small = [], []
+    for chosen in similar(lengths, D, device):
+        longest, size = lengths[chosen[0]], min(lengths[chosen[0]], D)
+        if device.type == "cpu" and size * size <= _CPU_GROUP:
+            few = max(1, _CPU_WORK // (longest * size * D))
+            small += [chosen[start : start + few] for start in range(0, len(chosen), few)]
         else:
-            alone.append(chosen)
-
-    def solved(chosen: list[int]) -> tuple[Tensor, Frames, Pooled]:
-        frames = _group(v, lengths, chosen)
-        return frames.videos, frames, pool_group(frames, C, epsilon)
-
-    with crew(None if len(shared) > 1 else 1) as run:
-        return [solved(chosen) for chosen in alone] + list(run(solved, shared))
+            large.append(chosen)
+    return large, small
 
 
-def _group(v: Tensor, lengths: list[int], chosen: list[int]) -> Frames:
+def for_each(work: Callable[[T], R], large: Sequence[T], small: Sequence[T]) -> list[R]:
+    """``work`` on large groups, one after the other, and on small ones, side by side where that keeps all threads
+    busy."""
+    done = [work(group) for group in large]
+    with crew(len(small) >= torch.get_num_threads()) as run:
+        return done + list(run(work, small))
+
+
+def frames_of(v: Tensor, lengths: list[int], chosen: list[int]) -> Frames:
+    """The videos numbered ``chosen`` of a padded batch ``v [B, T, D]``."""
     videos, kept = (torch.tensor(values, device=v.device) for values in (chosen, [lengths[i] for i in chosen]))
     real = torch.arange(int(kept[0]), device=v.device) < kept[:, None]
     return Frames(v, real.to(torch.float64), videos)

@@ -26,7 +26,7 @@ from vidfeat.stages.end2end_input import Batches, FeatureSource, PixelSource, So
 from vidfeat.stages.end2end_items import Parts, groups_of, parts_of
 from vidfeat.stages.end2end_model import build_model, description_of, load_state, remembered
 from vidfeat.stages.end2end_pixels import crops_of, decode_plan, pixels_of, stacking
-from vidfeat.stages.end2end_record import Recorder
+from vidfeat.stages.end2end_record import Recorder, warn_of_guessing
 from vidfeat.stages.end2end_run import FORMAT, VERSION, RunFolder
 from vidfeat.stages.end2end_settings import run_settings, sha256_of, training_settings
 from vidfeat.stages.end2end_supply import Supply
@@ -189,6 +189,8 @@ def _finish(
     if world.rank != 0:
         return TrainSummary({}, config.output)
     write_failures(config.output, failures)
+    if config.class_weights == "none":
+        warn_of_guessing(fitted.history, config.loss, len(parts.classes))
     rows = np.flatnonzero(found[1])
     if not len(rows):
         raise UsageError(f"None of the {len(parts.test)} test items could be read; see {config.output}.failures.csv.")

@@ -1,6 +1,7 @@
 """What a training run says while it goes on: files, progress, messages, TensorBoard."""
 
 import logging
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -90,6 +91,17 @@ class Recorder:
             for name in names:
                 if record[name] is not None:
                     self._board.add_scalar(name.replace(":", "/"), record[name], record["steps"])
+
+
+def warn_of_guessing(history: Sequence[Mapping[str, Any]], loss: str, classes: int) -> None:
+    """A warning if no epoch was better than the same score for every class, whose cross-entropy is ln(classes)."""
+    guess, least = math.log(classes), min((record["loss"] for record in history), default=0.0)
+    if loss == "ce" and least >= guess:
+        log.warning(
+            "The training loss never fell below the %.3f = ln %d of guessing (least: %.3f). Try another --lr (smaller "
+            "if the loss rose, see curves.png), --clip, or more --epochs.",
+            guess, classes, least,
+        )  # fmt: skip
 
 
 def _weights(record: Mapping[str, Any]) -> dict[str, float]:

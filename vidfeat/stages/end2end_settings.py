@@ -52,12 +52,19 @@ def run_settings(
     }
     return {
         **said,
+        **resolved_end(config, settings),
         **identities,
         **(input["flow"]["complete"] if input.get("flow") else {}),
         **({"features": input["features"]} if "features" in input else {}),
         "split": parts.split,
         "items": parts.sha256[:16],
     }
+
+
+def resolved_end(config: End2EndTrainConfig, settings: Settings) -> dict[str, float]:
+    """The last learning rate, where it follows from a first one that was given."""
+    end = settings.schedule.end
+    return {"lr-end": end} if config.lr is not None and config.lr_end is None and end is not None else {}
 
 
 def sha256_of(ids: list[str]) -> str:

@@ -1,5 +1,6 @@
 """``vidfeat fuse``: one run from the class scores of several."""
 
+import hashlib
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,7 @@ def run(config: FuseConfig) -> FuseSummary:
     meta = {
         "format": FORMAT, "version": VERSION, "classes": first.classes, **facts, "split": first.split,
         "train_ids": first.meta.get("train_ids"), "train_ids_sha256": sha, "test_groups": first.groups,
+        "fingerprints": [fingerprint_of(folder) for folder in config.runs],
     }  # fmt: skip
     predictions = (first.ids, ["test"] * len(first.ids), first.labels, fused, first.classes)
     with runs.writing_run(config.output, meta, results, predictions):
@@ -66,6 +68,12 @@ def run(config: FuseConfig) -> FuseSummary:
         own = one.figures()
         rows.append({"run": name, "weight": weight, **{key: own[key] for key in _SHOWN}})
     return FuseSummary(results, rows, config.output)
+
+
+def fingerprint_of(folder: Path) -> str | None:
+    """SHA-256 of what a run says of its model; None if it says nothing."""
+    path = folder / "model.json"
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 
 _SHOWN = ("accuracy", "mean_per_class_accuracy", "map")

@@ -11,83 +11,148 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vidfeat.classify import fusion
 from vidfeat.errors import UsageError
 from vidfeat.stages import encode, extract, runs
 from vidfeat.stages.config.encode import EncodeConfig, without_effect
 from vidfeat.stages.config.extract import ExtractConfig
 from vidfeat.stages.config.files import PredictConfig
 from vidfeat.stages.failures import Failure
-from vidfeat.stages.grams import PRECOMPUTED
 from vidfeat.stages.predicted import PredictSummary
+from vidfeat.stages.scoring import Fusion, Single, read_scoring
 from vidfeat.stages.sets import rank_pooling_C
-from vidfeat.stages.trained import TrainedRun, read_trained
+from vidfeat.stages.trained import TrainedRun
 from vidfeat.store import open_codes, open_features
 from vidfeat.store.settings import settings_differences
 
 log = logging.getLogger("vidfeat")
 
 
+class _Scored(NamedTuple):
+    """What a run says of items."""
+
+    ids: list[str]
+    labels: list[tuple[str, ...]]
+    scores: np.ndarray
+    classes: list[str]
+    probabilities: np.ndarray | None
+    train_ids: set[str]
+
+
+class _Work(NamedTuple):
+    """What the runs of a fusion share: one extraction serves all codes that are made from it."""
+
+    folder: Path
+    given: Mapping[Path, str]
+    features: dict[str, Path]
+    failures: dict[tuple[str, str], Failure]
+
+
 def run(config: PredictConfig) -> PredictSummary:
     """Extract and encode into a temporary folder, or encode the features files that came, then score."""
     if config.output is not None:
         runs.check_predictions(config.output)
-    model = read_trained(config.run)
-    if model.meta["kernel"] == PRECOMPUTED:
-        raise UsageError(
-            f"{config.run} was trained on a Gram matrix, and nobody knows how its kernel is computed from a video. "
-            "Compute the kernel of the new items with its support vectors, and use 'vidfeat svm predict RUN GRAM'."
-        )
-    given = _given_features(config.inputs)
-    if not given:
-        _check_extraction(config.run, model)
-    made: list[_Codes] = []
-    failures: dict[tuple[str, str], Failure] = {}
+    asked = read_scoring(config.run)
     with tempfile.TemporaryDirectory(prefix="vidfeat-") as name:
-        features: dict[str, Path] = {}  # one extraction serves all codes that were made from it
-        for source in model.sources:
-            if given:
-                place = _chosen_features(given, source["provenance"])
-            else:
-                options = source["provenance"]["extraction"]
-                key = json.dumps(options, sort_keys=True)
-                place = features.setdefault(key, Path(name) / f"feats-{len(features)}.h5")
-                if not place.exists():
-                    extracted = extract.run(extraction_of(options, config, place))
-                    failures |= {(failure.id, failure.state): failure for failure in extracted.failures}
-                    if not extracted.kept:
-                        return PredictSummary([], list(failures.values()))
-                    _check_settings(place, source["provenance"])
-            codes, failed = _encode(place, Path(name) / f"codes-{len(made)}.h5", source)
-            failures |= {(failure.id, failure.state): failure for failure in failed}
-            made.append(codes)
-    ids = sorted(set(made[0].ids).intersection(*(codes.ids for codes in made)))
-    rows = [[codes.ids.index(item_id) for item_id in ids] for codes in made]
-    labels = model.joined([made[0].labels[row] for row in rows[0]])
-    scores = model.scores([codes.codes[own] for codes, own in zip(made, rows, strict=True)])
-    probabilities = model.probabilities(scores)
-    trained = set(model.meta["train_ids"]).intersection(ids) if given else set()
+        work = _Work(Path(name), _given_features(config.inputs), {}, {})
+        _check_extraction(asked, work)
+        scored = _scored(asked, config, work)
+    failures = list(work.failures.values())
+    if scored is None:
+        return PredictSummary([], failures)
+    ids = scored.ids
+    trained = scored.train_ids.intersection(ids) if work.given else set()
     if trained:
         log.warning("%d of %d items were in the training part; figures on them say nothing.", len(trained), len(ids))
     if config.output is not None:
         parts = ["train" if item_id in trained else "" for item_id in ids]
-        runs.write_predictions(config.output, ids, parts, labels, scores, model.classes, probabilities)
-    shown = [None] * len(ids) if probabilities is None else probabilities
+        runs.write_predictions(
+            config.output, ids, parts, scored.labels, scored.scores, scored.classes, scored.probabilities
+        )
+    shown = [None] * len(ids) if scored.probabilities is None else scored.probabilities
     predictions = [
-        _entry(item_id, row, model.classes, config.top, of_item)
-        for item_id, row, of_item in zip(ids, scores, shown, strict=True)
+        _entry(item_id, row, scored.classes, config.top, of_item)
+        for item_id, row, of_item in zip(ids, scored.scores, shown, strict=True)
     ]
-    return PredictSummary(predictions, list(failures.values()))
+    return PredictSummary(predictions, failures)
 
 
-def _check_extraction(run: Path, model: TrainedRun) -> None:
-    """UsageError if some of the codes were made of features that no extraction can make anew."""
-    missing = [source for source in model.sources if source["provenance"]["extraction"] is None]
-    if missing:
+def _scored(asked: Fusion | Single, config: PredictConfig, work: _Work) -> _Scored | None:
+    """None if no item is left."""
+    if isinstance(asked, Single):
+        return _scored_alone(asked.model, config, work)
+    found = []
+    for one in asked.runs:
+        found.append(_scored(one, config, work))
+        if found[-1] is None:
+            return None
+    ids = _common([scored.ids for scored in found], work)
+    if not ids:
+        return None
+    rows = [[scored.ids.index(item_id) for item_id in ids] for scored in found]
+    values = [scored.scores[own] for scored, own in zip(found, rows, strict=True)]
+    scores = fusion.fuse_scores(values, asked.weights, asked.normalize)
+    labels = [found[0].labels[row] for row in rows[0]]
+    return _Scored(ids, labels, scores, asked.classes, None, set().union(*(scored.train_ids for scored in found)))
+
+
+def _common(found: Sequence[Sequence[str]], work: _Work) -> list[str]:
+    """The ids that all have; UsageError where there is none and no failure explains it."""
+    ids = sorted(set(found[0]).intersection(*found[1:]))
+    if not ids and work.given:
+        raise UsageError("The features files have no item in common: give those of the same items, one for each set.")
+    return ids
+
+
+def _scored_alone(model: TrainedRun, config: PredictConfig, work: _Work) -> _Scored | None:
+    made: list[_Codes] = []
+    for source in model.sources:
+        if work.given:
+            place = _chosen_features(work.given, source["provenance"])
+        else:
+            place = _extracted(source["provenance"], config, work)
+            if place is None:
+                return None
+        codes, failed = _encode(place, work.folder / "codes.h5", source)
+        work.failures.update({(failure.id, failure.state): failure for failure in failed})
+        made.append(codes)
+    ids = _common([codes.ids for codes in made], work)
+    if not ids:
+        return None
+    rows = [[codes.ids.index(item_id) for item_id in ids] for codes in made]
+    labels = model.joined([made[0].labels[row] for row in rows[0]])
+    scores = model.scores([codes.codes[own] for codes, own in zip(made, rows, strict=True)])
+    return _Scored(ids, labels, scores, model.classes, model.probabilities(scores), set(model.meta["train_ids"]))
+
+
+def _extracted(provenance: Mapping[str, Any], config: PredictConfig, work: _Work) -> Path | None:
+    """Features of the videos as those behind a set of codes were extracted; None if no video gave any."""
+    options = provenance["extraction"]
+    key = json.dumps(options, sort_keys=True)
+    if key not in work.features:
+        place = work.folder / f"feats-{len(work.features)}.h5"
+        extracted = extract.run(extraction_of(options, config, place))
+        work.failures.update({(failure.id, failure.state): failure for failure in extracted.failures})
+        if not extracted.kept:
+            return None
+        work.features[key] = place
+    _check_settings(work.features[key], provenance)
+    return work.features[key]
+
+
+def _check_extraction(asked: Fusion | Single, work: _Work) -> None:
+    """UsageError if videos came and some of the codes were made of features that no extraction can make anew."""
+    if isinstance(asked, Fusion):
+        for one in asked.runs:
+            _check_extraction(one, work)
+        return
+    missing = [source for source in asked.model.sources if source["provenance"]["extraction"] is None]
+    if missing and not work.given:
         stream = f" of the stream {missing[0]['name']}" if "name" in missing[0] else ""
         raise UsageError(
-            f"The features behind {run}{stream} were imported, or written by 'vidfeat flow', so 'predict' cannot make "
-            "them from a video. Make the new ones the same way, and give the features file in place of the video; or "
-            f"encode them and use '{model.command} predict'."
+            f"The features behind {asked.folder}{stream} were imported, or written by 'vidfeat flow', so 'predict' "
+            "cannot make them from a video. Make the new ones the same way, and give the features file in place of the "
+            f"video; or encode them and use '{asked.model.command} predict'."
         )
 
 

@@ -21,7 +21,7 @@ log = logging.getLogger("vidfeat")
 TrainedRun = runs.Run | mkl_runs.MklRun
 
 _ELSEWHERE = {
-    "vidfeat-fusion": "is a fusion, which has no model of its own: predict with each of its runs, and add their scores",
+    "vidfeat-fusion": "is a fusion: 'vidfeat predict' takes it, with videos or features; codes go to its runs",
     "vidfeat-end2end": "is a run of 'vidfeat end2end': use 'vidfeat end2end predict'",
 }
 

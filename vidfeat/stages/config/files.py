@@ -123,7 +123,7 @@ class LayersConfig:
 class PredictConfig:
     """From new videos to labels with the extraction, encoding and model of a run."""
 
-    run: Path = argument("Folder of 'vidfeat svm train' or 'vidfeat mkl train'.", metavar="RUN")
+    run: Path = argument("Folder of 'vidfeat svm train', 'mkl train', or 'fuse' of such runs.", metavar="RUN")
     inputs: list[Path] = argument(
         "Videos, directories or manifests; or features files that were extracted as those of the run.", metavar="IN..."
     )
