@@ -176,7 +176,8 @@ def test_underscores_in_flags_are_accepted(clips, features):
         (["encode", "nowhere.h5", "-o", "c.h5"], "nowhere.h5 does not exist"),
         (["svm", "train", "nowhere.h5", "-o", "R"], "nowhere.h5"),
         (["verify", "nowhere.h5"], "nowhere.h5"),
-        (["info", "README.md"], "is not an HDF5 file"),
+        (["info", "README.md"], "is not an HDF5 file. Make one with 'vidfeat extract ... -o feats.h5'"),
+        (["svm", "eval", "README.md"], "README.md is a file, not the folder of a run"),
         (["layers", "alexnett"], "alexnet"),
         (["extract", "README.md", "-o", "f.h5", "--warp", "--ten-crop"], "--warp and --ten-crop contradict"),
         (["extract", "README.md", "-o", "f.h5", "--fps", "0"], "--fps is 0.0; it must be above 0"),
@@ -189,6 +190,20 @@ def test_wrong_usage_exits_2_with_words(arguments, words):
     assert result.exit_code == 2
     assert words in " ".join(result.stderr.split())
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("command", [("extract",), ("flow",), ("extract", "--dry-run"), ("flow", "--dry-run")])
+def test_an_output_that_is_another_file_is_left_as_it_is(clips, tmp_path, command):
+    video = tmp_path / "x.mp4"
+    video.write_bytes((clips / "a" / "v0.mp4").read_bytes())
+    result = vidfeat(*command, clips, "-o", video)  # the default network has no weights here: that comes later
+    assert result.exit_code == 2
+    assert "x.mp4 exists and is no features file; it is left as it is. Choose another name, such as x.h5" in (
+        " ".join(result.stderr.split())
+    )
+    assert video.read_bytes() == (clips / "a" / "v0.mp4").read_bytes()
+    result = vidfeat(*command, clips, "-o", tmp_path)
+    assert result.exit_code == 2 and "is a folder, but a file is expected, such as" in " ".join(result.stderr.split())
 
 
 def test_unknown_options_and_commands_exit_2():

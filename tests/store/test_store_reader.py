@@ -73,7 +73,7 @@ def test_flow_alone_is_told_by_its_own_names(tmp_path):
 
 def test_files_of_other_kinds_are_refused(tmp_path):
     with pytest.raises(
-        UsageError, match=r"does not exist. Make it with 'vidfeat extract .* or 'vidfeat flow \.\.\. -o"
+        UsageError, match=r"does not exist. Make one with 'vidfeat extract .* or 'vidfeat flow \.\.\. -o"
     ):
         open_features(tmp_path / "no.h5")
     with pytest.raises(UsageError, match="is a folder"):

@@ -8,11 +8,13 @@ from typing import Any
 from vidfeat.datasets.items import Item
 from vidfeat.datasets.listing import Listing, list_items
 from vidfeat.datasets.shards import select_shard
+from vidfeat.errors import UsageError
 from vidfeat.media import DECODING
 from vidfeat.media.sampling import Sampling
 from vidfeat.media.transforms import Geometry
 from vidfeat.stages.config.frames import FramesConfig
 from vidfeat.stages.config.running import RunOptions
+from vidfeat.store.output import is_hdf5
 
 log = logging.getLogger("vidfeat")
 
@@ -35,12 +37,25 @@ def select_items(config: RunOptions) -> Request:
             len(listing.missing), len(listing.items), listing.missing[0],
         )  # fmt: skip
     if config.shard is None:
+        _check_output(config.output)
         return Request(listing, list(listing.items), config.output)
     index, count, ids = select_shard([item.id for item in listing.items], config.shard)
     wanted = set(ids)
     output = config.output.with_name(f"{config.output.stem}.shard-{index:03d}-of-{count:03d}{config.output.suffix}")
+    _check_output(output)
     log.info("Shard %d of %d: %d of %d items, into %s.", index, count, len(ids), len(listing.items), output)
     return Request(listing, [item for item in listing.items if item.id in wanted], output)
+
+
+def _check_output(path: Path) -> None:
+    """UsageError, before networks are loaded, for a file that no run goes on with."""
+    if path.is_dir():
+        raise UsageError(f"The output {path} is a folder, but a file is expected, such as {path / 'feats.h5'}.")
+    if path.is_file() and not is_hdf5(path):
+        raise UsageError(
+            f"The output {path} exists and is no features file; it is left as it is. Choose another name, such as "
+            f"{path.with_suffix('.h5').name}."
+        )
 
 
 def sampling_of(config: FramesConfig) -> Sampling:

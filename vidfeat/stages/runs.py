@@ -140,6 +140,8 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
         return content
     except FileNotFoundError:
         raise UsageError(f"{folder} is not a run: it has no {name}. 'vidfeat svm train' writes one.") from None
+    except NotADirectoryError:
+        raise UsageError(f"{folder} is a file, not the folder of a run. 'vidfeat svm train' writes one.") from None
     except (OSError, ValueError) as error:
         raise UsageError(f"Cannot read {path}: {error}.") from None
 

@@ -157,7 +157,8 @@ def read_root(file: h5py.File, path: Path) -> Root:
 
 def open_features_file(path: Path) -> tuple[h5py.File, Root]:
     """Open one feature file. UsageError: missing, not HDF5, another format; StorageError: damaged."""
-    advice = f"Make it with 'vidfeat extract ... -o {path.name}', or 'vidfeat flow ... -o {path.name}' for flow."
+    name = path.name if path.suffix.lower() in (".h5", ".hdf5") else "feats.h5"
+    advice = f"Make one with 'vidfeat extract ... -o {name}', or 'vidfeat flow ... -o {name}' for flow."
     file = output.open_hdf5(path, advice)
     try:
         return file, read_root(file, path)

@@ -150,6 +150,12 @@ def open_readonly(path: Path) -> h5py.File:
     return h5py.File(path, "r", locking=False)
 
 
+def is_hdf5(path: Path) -> bool:
+    """Whether a file begins as HDF5 does. OSError if it cannot be read."""
+    with path.open("rb") as stream:
+        return stream.read(8) == b"\x89HDF\r\n\x1a\n"
+
+
 def open_hdf5(path: Path, advice: str) -> h5py.File:
     """Open an HDF5 file that a user named.
 
@@ -158,14 +164,12 @@ def open_hdf5(path: Path, advice: str) -> h5py.File:
     if path.is_dir():
         raise UsageError(f"{path} is a folder, but a file is expected. {advice}")
     try:
-        with path.open("rb") as stream:
-            signature = stream.read(8)
+        if not is_hdf5(path):
+            raise UsageError(f"{path} is not an HDF5 file. {advice}")
     except FileNotFoundError:
         raise UsageError(f"{path} does not exist. {advice}") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be opened: {error.strerror}.") from error
-    if signature != b"\x89HDF\r\n\x1a\n":
-        raise UsageError(f"{path} is not an HDF5 file. {advice}")
     try:
         return open_readonly(path)
     except (OSError, RuntimeError, ValueError) as error:
