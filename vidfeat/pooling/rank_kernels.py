@@ -17,6 +17,8 @@ _ROUNDING = 1e-14
 _PATIENCE = 10
 # As in rank_factor.py: of more frames than this share it is cheaper to factor anew, which is left to the caller.
 _SHARE = 3
+# Right sides that are solved, or multiplied with others, while a row stays in the cache.
+_TOGETHER = 8
 
 
 @compiled(**_SUMS)
@@ -30,7 +32,8 @@ def descend(kernel, base, C, epsilon, alpha, most):
         most: steps at most. It ends earlier where only rounding is left, or too many frames lie inside the tube.
     """
     T = len(alpha)
-    columns, place = np.empty((T, T)), np.full(T, -1)  # L⁻¹e_t of the frames that were taken out once, by rows
+    # L⁻¹e_t of the frames that were taken out once, by rows, and their inner products; of each frame its row.
+    columns, products, place = np.empty((T, T)), np.empty((T, T)), np.full(T, -1)
     known = 0
     fit, residual, error, side = np.empty(T), np.empty(T), np.empty(T), np.empty(T)
     new, new_fit, new_residual = np.empty(T), np.empty(T), np.empty(T)
@@ -43,14 +46,10 @@ def descend(kernel, base, C, epsilon, alpha, most):
         out = np.nonzero(side == 0.0)[0]
         if len(out) * _SHARE > T:
             break
-        for t in out:
-            if place[t] < 0:
-                place[t] = known
-                _unit_solve(base, t, columns[known])
-                known += 1
+        known = _take_out(base, out, columns, products, place, known)
         for t in range(T):
             half[t] = (t + 1 - epsilon * side[t]) * abs(side[t])
-        _newton(base, columns, place, out, half, new)
+        _newton(base, columns, products, place, out, half, new)
         _predict(kernel, new, new_fit)
         new_objective, new_gap = _certify(new, new_fit, C, epsilon, new_residual, new_error, new_side)
         repeated = np.array_equal(new_side, side)
@@ -97,13 +96,11 @@ def correct(v, kernel, base, C, epsilon, alpha, fit):
         for i in range(T):
             right[i] += kernel[t, i] * alpha[t]
         alpha[t] = 0.0
-    columns, place = np.empty((len(out), T)), np.full(T, -1)
-    for i, t in enumerate(out):
-        place[t] = i
-        right[t] = 0.0
-        _unit_solve(base, t, columns[i])
+    right[out] = 0.0
+    columns, products, place = np.empty((len(out), T)), np.empty((len(out), len(out))), np.full(T, -1)
+    _take_out(base, out, columns, products, place, 0)
     change = np.empty(T)
-    _newton(base, columns, place, out, right, change)
+    _newton(base, columns, products, place, out, right, change)
     for t in range(T):
         alpha[t] += change[t]
     combine_and_predict(v, alpha, u, fit)
@@ -140,19 +137,37 @@ def _predict(kernel, alpha, fit):
 
 
 @compiled(**_SUMS)
-def _unit_solve(base, t, out):
-    """L⁻¹e_t."""
-    out[:t] = 0.0
-    out[t] = 1.0 / base[t, t]
-    for i in range(t + 1, len(out)):
-        row, total = base[i], 0.0
-        for k in range(t, i):
-            total += row[k] * out[k]
-        out[i] = -total / row[i]
+def _take_out(base, out, columns, products, place, known):
+    """Adds L⁻¹e_t of those of the frames ``out`` that are not among the ``known`` rows of ``columns`` yet, and their
+    inner products with all before, ``products [i, k]``, k ≤ i; how many are known then."""
+    T, first = len(base), known
+    frames = np.empty(len(out), np.int64)
+    for t in out:
+        if place[t] < 0:
+            frames[known - first] = t
+            place[t] = known
+            known += 1
+    for start in range(first, known, _TOGETHER):
+        stop = min(start + _TOGETHER, known)
+        for c in range(start, stop):
+            t = frames[c - first]
+            columns[c, :t] = 0.0
+            columns[c, t] = 1.0 / base[t, t]
+        for i in range(frames[start - first] + 1, T):
+            row = base[i]
+            for c in range(start, stop):
+                t = frames[c - first]
+                if t < i:
+                    columns[c, i] = -_dot(row[t:i], columns[c, t:i]) / row[i]
+        for k in range(stop):
+            for c in range(max(start, k), stop):
+                t = frames[c - first]
+                products[c, k] = _dot(columns[c, t:], columns[k, t:])
+    return known
 
 
 @compiled(**_SUMS)
-def _newton(base, columns, place, out, half, result):
+def _newton(base, columns, products, place, out, half, result):
     """(K_SS + I/C)⁻¹ of the right side ``half``, 0 on the frames ``out``; ``half`` is overwritten."""
     T, count = len(half), len(out)
     for i in range(T):
@@ -164,14 +179,15 @@ def _newton(base, columns, place, out, half, result):
         inner, pull = np.empty((count, count)), np.empty(count)
         for i in range(count):
             column = columns[place[out[i]]]
-            pull[i] = _dot(column, half, out[i])
+            pull[i] = _dot(column[out[i] :], half[out[i] :])
             for k in range(i + 1):
-                inner[i, k] = _dot(column, columns[place[out[k]]], out[i])
+                one, other = place[out[i]], place[out[k]]
+                inner[i, k] = products[max(one, other), min(one, other)]
         _solve_in_place(inner, pull)
         for i in range(count):
-            column = columns[place[out[i]]]
-            for t in range(out[i], T):
-                half[t] -= pull[i] * column[t]
+            column, rest = columns[place[out[i]], out[i] :], half[out[i] :]
+            for t in range(len(rest)):
+                rest[t] -= pull[i] * column[t]
     for i in range(T - 1, -1, -1):
         row = base[i]
         result[i] = half[i] / row[i]
@@ -182,9 +198,10 @@ def _newton(base, columns, place, out, half, result):
 
 
 @compiled(**_SUMS)
-def _dot(x, y, start):
+def _dot(x, y):
+    """Of whole arrays: loops that begin elsewhere are not vectorised, as Numba takes negative numbers from the end."""
     total = 0.0
-    for t in range(start, len(x)):
+    for t in range(len(x)):
         total += x[t] * y[t]
     return total
 
