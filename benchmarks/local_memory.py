@@ -1,6 +1,6 @@
-"""Peak memory of ``codebook train`` and ``encode --method vlad`` on ten times as many items of the same kind.
+"""Peak memory of ``codebook train`` and ``encode --method vlad`` on four times as many items of the same kind.
 
-    python benchmarks/local_memory.py [--items 40 400]
+    python benchmarks/local_memory.py [--items 200 800]
 
 Items are maps [20, 256, 13, 13] in float16, 1.7 MB each; all else is alike, so the difference of the peak resident
 sizes is what the number of items costs. What is on the disk: maps, and the codes that ``extract --encode`` would keep.
@@ -23,7 +23,7 @@ WORDS, SAMPLES, BAR_MB = 64, 20_000, 64
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--items", type=int, nargs=2, default=[40, 400])
+    parser.add_argument("--items", type=int, nargs=2, default=[200, 800])
     arguments = parser.parse_args()
     peaks: dict[str, dict[str, float]] = {"codebook train": {}, "encode": {}}
     sizes = {}

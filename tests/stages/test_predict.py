@@ -130,10 +130,10 @@ def test_runs_of_a_fusion_that_cannot_score_are_refused_before_any_work(made, tm
     elsewhere = {"runs": ["no/S-avg", "no/S-max"]}
     refused("has other classes than when .*F was fused", **elsewhere, classes=["a", "b"])
     refused("S-avg came 2 times", runs=["no/S-avg", "other/S-avg"], fingerprints=None)
-    model = tmp_path / "S-max" / "model.json"
-    model.write_text(model.read_text() + " ")
+    predictions = tmp_path / "S-max" / "predictions.csv"
+    predictions.write_text(predictions.read_text().replace("score:a", "score:a "))
     refused("S-max is not the run that .*F was fused from: it was trained anew. Fuse the runs again", **elsewhere)
-    model.write_text(json.dumps({"format": "vidfeat-end2end"}))
+    (tmp_path / "S-max" / "model.json").write_text(json.dumps({"format": "vidfeat-end2end"}))
     refused("S-max is a run of 'vidfeat end2end'", **elsewhere, fingerprints=None)
     # A run of weight 0 is not needed.
     (tmp_path / "F" / "model.json").write_text(json.dumps({**fused, **elsewhere, "weights": [1.0, 0.0]}))
@@ -144,10 +144,11 @@ def test_runs_of_a_fusion_that_cannot_score_are_refused_before_any_work(made, tm
 
 def test_items_that_no_features_have_in_common(tmp_path):
     files, videos = (predict._Work(tmp_path, given, {}, {}) for given in ({tmp_path: "f"}, {}))
-    assert predict._common([["c", "a", "b"], ["b", "c"]], files) == ["b", "c"]
+    assert predict._common([["c", "a", "b"], ["b", "c"]], files) == (["b", "c"], [[2, 0], [0, 1]])
     with pytest.raises(UsageError, match="have no item in common: give those of the same items, one for each set"):
         predict._common([["a"], ["b"]], files)
-    assert predict._common([["a"], ["b"]], videos) == []  # the failures say why
+    for found, work in (([["a"], ["b"]], videos), ([["a"], []], files)):
+        assert predict._common(found, work) == ([], [[], []])  # the failures say why
 
 
 def test_features_that_were_imported_are_asked_for(made, tmp_path):

@@ -34,7 +34,8 @@ class LocalEncoder(TemporalEncoder):
     (:meth:`start`, :meth:`add`, :meth:`finish`), and memory does not grow with their number.
 
     A subclass names what it learns in ``_learned`` (attributes, which may also be set; the last is ``[…, d]``), its
-    normalisations in ``_norms``, and implements ``code_length``, ``_train``, ``_statistics`` and ``_codes``.
+    normalisations in ``_norms``, and implements ``code_length``, ``_train``, ``_codebook``, ``_statistics`` and
+    ``_codes``.
 
     Attributes:
         offset_, projection_: ``[D]`` and ``[d, D]``, or None: local features x become projection·(x − offset).

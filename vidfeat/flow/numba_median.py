@@ -9,7 +9,7 @@ from vidfeat.flow.numba_sweep import FAST, LEFT
 _STRIP = 1040
 # Rows of its room: one sorted row of an odd number and two of an even one (five numbers each), two sorted rows merged
 # (ten), and results that nobody wants, of both rows in one place, where they are never read.
-_ODD, _EVEN, _MERGED, _UNWANTED = 0, 5, 15, 25
+_EVEN, _MERGED, _UNWANTED = 5, 15, 25
 MEDIAN_ROOM = (26 * _STRIP,)
 
 _READ, _KEPT, _PAST, _UPPER, _LOWER = range(5)  # roles of memory

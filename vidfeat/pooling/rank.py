@@ -16,7 +16,7 @@ from vidfeat.pooling.rank_batch import (
     diagonal_gradient,
     exact_gradient,
     for_each,
-    frames_of,
+    group_frames,
     in_groups,
     pool_group,
 )
@@ -110,7 +110,7 @@ class _RankPool(torch.autograd.Function):
         residual = v.new_zeros(B, T, dtype=torch.float64)
 
         def solve(chosen: list[int]) -> tuple | None:
-            frames = frames_of(v, lengths, chosen)
+            frames = group_frames(v, lengths, chosen)
             pooled = pool_group(frames, C, epsilon)
             u[frames.videos] = pooled.u.to(v.dtype)
             residual[frames.videos, : pooled.point.residual.shape[1]] = pooled.point.residual

@@ -12,8 +12,7 @@ from vidfeat.pooling.frames import Frames
 from vidfeat.pooling.rank_solver import SUSPICIOUS, Point, solve
 from vidfeat.pooling.rank_spaces import FeatureSpace, FrameSpace, RefinedSpace
 
-T = TypeVar("T")
-R = TypeVar("R")
+Group, Result = TypeVar("Group"), TypeVar("Result")
 
 # Videos of a group may be this much shorter than its longest: padding then wastes at most a third of the matrices.
 _SHORTEST = 0.8
@@ -71,7 +70,7 @@ def in_groups(lengths: list[int], D: int, device: torch.device) -> tuple[list[li
     return large, small
 
 
-def for_each(work: Callable[[T], R], large: Sequence[T], small: Sequence[T]) -> list[R]:
+def for_each(work: Callable[[Group], Result], large: Sequence[Group], small: Sequence[Group]) -> list[Result]:
     """``work`` on large groups, one after the other, and on small ones, side by side where that keeps all threads
     busy."""
     done = [work(group) for group in large]
@@ -79,7 +78,7 @@ def for_each(work: Callable[[T], R], large: Sequence[T], small: Sequence[T]) -> 
         return done + list(run(work, small))
 
 
-def frames_of(v: Tensor, lengths: list[int], chosen: list[int]) -> Frames:
+def group_frames(v: Tensor, lengths: list[int], chosen: list[int]) -> Frames:
     """The videos numbered ``chosen`` of a padded batch ``v [B, T, D]``."""
     videos, kept = (torch.tensor(values, device=v.device) for values in (chosen, [lengths[i] for i in chosen]))
     real = torch.arange(int(kept[0]), device=v.device) < kept[:, None]

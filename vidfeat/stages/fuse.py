@@ -71,8 +71,8 @@ def run(config: FuseConfig) -> FuseSummary:
 
 
 def fingerprint_of(folder: Path) -> str | None:
-    """SHA-256 of what a run says of its model; None if it says nothing."""
-    path = folder / "model.json"
+    """SHA-256 of what a run predicted, which is what is fused; None if that is gone."""
+    path = folder / "predictions.csv"
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
 
 

@@ -86,22 +86,22 @@ def _scored(asked: Fusion | Single, config: PredictConfig, work: _Work) -> _Scor
         found.append(_scored(one, config, work))
         if found[-1] is None:
             return None
-    ids = _common([scored.ids for scored in found], work)
+    ids, rows = _common([scored.ids for scored in found], work)
     if not ids:
         return None
-    rows = [[scored.ids.index(item_id) for item_id in ids] for scored in found]
     values = [scored.scores[own] for scored, own in zip(found, rows, strict=True)]
     scores = fusion.fuse_scores(values, asked.weights, asked.normalize)
     labels = [found[0].labels[row] for row in rows[0]]
     return _Scored(ids, labels, scores, asked.classes, None, set().union(*(scored.train_ids for scored in found)))
 
 
-def _common(found: Sequence[Sequence[str]], work: _Work) -> list[str]:
-    """The ids that all have; UsageError where there is none and no failure explains it."""
+def _common(found: Sequence[Sequence[str]], work: _Work) -> tuple[list[str], list[list[int]]]:
+    """The ids that all have, and their rows in each; UsageError where there is none and no failure explains it."""
+    places = [{item_id: row for row, item_id in enumerate(own)} for own in found]
     ids = sorted(set(found[0]).intersection(*found[1:]))
-    if not ids and work.given:
+    if not ids and all(found) and work.given:
         raise UsageError("The features files have no item in common: give those of the same items, one for each set.")
-    return ids
+    return ids, [[place[item_id] for item_id in ids] for place in places]
 
 
 def _scored_alone(model: TrainedRun, config: PredictConfig, work: _Work) -> _Scored | None:
@@ -116,10 +116,9 @@ def _scored_alone(model: TrainedRun, config: PredictConfig, work: _Work) -> _Sco
         codes, failed = _encode(place, work.folder / "codes.h5", source)
         work.failures.update({(failure.id, failure.state): failure for failure in failed})
         made.append(codes)
-    ids = _common([codes.ids for codes in made], work)
+    ids, rows = _common([codes.ids for codes in made], work)
     if not ids:
         return None
-    rows = [[codes.ids.index(item_id) for item_id in ids] for codes in made]
     labels = model.joined([made[0].labels[row] for row in rows[0]])
     scores = model.scores([codes.codes[own] for codes, own in zip(made, rows, strict=True)])
     return _Scored(ids, labels, scores, model.classes, model.probabilities(scores), set(model.meta["train_ids"]))

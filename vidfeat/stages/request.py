@@ -51,7 +51,11 @@ def _check_output(path: Path) -> None:
     """UsageError, before networks are loaded, for a file that no run goes on with."""
     if path.is_dir():
         raise UsageError(f"The output {path} is a folder, but a file is expected, such as {path / 'feats.h5'}.")
-    if path.is_file() and not is_hdf5(path):
+    try:
+        other = path.is_file() and not is_hdf5(path)
+    except OSError as error:
+        raise UsageError(f"The output {path} exists and cannot be read: {error.strerror}.") from error
+    if other:
         raise UsageError(
             f"The output {path} exists and is no features file; it is left as it is. Choose another name, such as "
             f"{path.with_suffix('.h5').name}."
