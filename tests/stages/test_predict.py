@@ -1,4 +1,4 @@
-"""``vidfeat predict`` with runs of ``mkl``, with features in place of videos, and with runs that have no model."""
+"""``vidfeat predict`` with runs of ``svm``, ``mkl`` and ``fuse``, with features in place of videos, and other runs."""
 
 import csv
 import json
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from judged_runs import write_judged
 from small import run_small, write_clips
+from videos import write_video
 
 from vidfeat.errors import UsageError
 from vidfeat.stages import encode, fuse, mkl, predict, svm
@@ -17,6 +18,7 @@ from vidfeat.stages.config.fusion import FuseConfig
 from vidfeat.stages.config.mkl import MklPredictConfig, MklTrainConfig
 from vidfeat.stages.config.svm import SvmPredictConfig, SvmTrainConfig
 from vidfeat.stages.trained import check_same_codes
+from vidfeat.store import open_codes
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +185,36 @@ def test_codes_of_other_options_are_refused_by_naming_those_that_differ():
     with pytest.raises(UsageError, match=r"\(method: rankpool there, avg in the run\)"):
         check_same_codes(made, other, "c.h5")
     check_same_codes(made, dict(made), "c.h5")
+
+
+def test_from_a_new_video_to_its_label_with_two_encodings(clips, features, tmp_path):
+    manifest = tmp_path / "m.csv"
+    rows = [f"{label}/v{n}.mp4,{label},g{n},{'test' if n == 5 else 'train'}" for n, label in enumerate("aabbcc")]
+    manifest.write_text("id,label,group,split\n" + "\n".join(rows) + "\n")
+    made = []
+    for method in ("avg", "max"):
+        made.append(tmp_path / f"{method}.h5")
+        encode.run(EncodeConfig(features=features, output=made[-1], method=method, manifest=manifest))
+    given = {"C": "10", "kernel": "rbf", "probabilities": True}
+    svm.train(SvmTrainConfig(codes=made, output=tmp_path / "R", **given))
+    new = tmp_path / "new clip.mp4"
+    write_video(new, 11, width=80, height=64)
+    answer = predict.run(
+        PredictConfig(run=tmp_path / "R", inputs=[new], output=tmp_path / "p.csv", device="cpu", top=3)
+    )
+    assert (answer.exit_code, [entry["id"] for entry in answer.predictions]) == (0, ["new clip.mp4"])
+    run_small([new], tmp_path / "n.h5")
+    for method in ("avg", "max"):
+        encode.run(EncodeConfig(features=tmp_path / "n.h5", output=tmp_path / f"new-{method}.h5", method=method))
+    run = svm.runs.read_run(tmp_path / "R")
+    codes = []
+    for method in ("avg", "max"):
+        with open_codes(tmp_path / f"new-{method}.h5") as stored:
+            codes.append(stored.codes().astype(np.float64))
+    scores = run.scores(codes)
+    entry = answer.predictions[0]
+    for name, value in entry["scores"].items():
+        assert value == pytest.approx(scores[0]["abc".index(name)], abs=1e-4)
+    assert sum(entry["probabilities"].values()) == pytest.approx(1)
+    assert "probability:a" in (tmp_path / "p.csv").read_text()
+    assert json.loads((tmp_path / "R" / "model.json").read_text())["version"] == 2

@@ -1,13 +1,10 @@
-"""``svm train`` with kernels, several codes files, one-vs-one, LIBLINEAR and probabilities, through to ``predict``."""
+"""``svm train`` with kernels, several codes files, one-vs-one, LIBLINEAR and probabilities."""
 
 import csv
-import json
 
 import numpy as np
 import pytest
-from small import run_small
 from tolerances import DECISION_VALUES, LIBSVM_DEFAULT_TOL
-from videos import write_video
 
 from vidfeat.classify.bases import Bases
 from vidfeat.classify.crossval import choose_C
@@ -15,9 +12,7 @@ from vidfeat.classify.platt import Calibration
 from vidfeat.classify.svm import LibSVC
 from vidfeat.errors import StorageError, UsageError
 from vidfeat.kernels import Centring, kernel_matrix
-from vidfeat.stages import encode, fitting, predict, svm
-from vidfeat.stages.config.encode import EncodeConfig
-from vidfeat.stages.config.files import PredictConfig
+from vidfeat.stages import fitting, svm
 from vidfeat.stages.config.svm import SvmEvalConfig, SvmPredictConfig, SvmTrainConfig
 from vidfeat.store import CodesWriter, open_codes
 from vidfeat.store.machines import read_machines
@@ -324,31 +319,3 @@ def test_the_device_is_checked_before_anything_is_computed(two, tmp_path):
     with pytest.raises(UsageError, match="unknown device 'gpu'"):
         train(two, tmp_path / "R", device="gpu")
     assert fitting.device_of("auto", 100) == "cpu" == fitting.device_of("cpu", 10**6)
-
-
-def test_from_a_new_video_to_its_label_with_two_encodings(clips, features, tmp_path):
-    manifest = tmp_path / "m.csv"
-    rows = [f"{label}/v{n}.mp4,{label},g{n},{'test' if n == 5 else 'train'}" for n, label in enumerate("aabbcc")]
-    manifest.write_text("id,label,group,split\n" + "\n".join(rows) + "\n")
-    made = []
-    for method in ("avg", "max"):
-        made.append(tmp_path / f"{method}.h5")
-        encode.run(EncodeConfig(features=features, output=made[-1], method=method, manifest=manifest))
-    train(made, tmp_path / "R", C="10", kernel="rbf", probabilities=True)
-    new = tmp_path / "new clip.mp4"
-    write_video(new, 11, width=80, height=64)
-    answer = predict.run(
-        PredictConfig(run=tmp_path / "R", inputs=[new], output=tmp_path / "p.csv", device="cpu", top=3)
-    )
-    assert (answer.exit_code, [entry["id"] for entry in answer.predictions]) == (0, ["new clip.mp4"])
-    run_small([new], tmp_path / "n.h5")
-    for method in ("avg", "max"):
-        encode.run(EncodeConfig(features=tmp_path / "n.h5", output=tmp_path / f"new-{method}.h5", method=method))
-    run = svm.runs.read_run(tmp_path / "R")
-    scores = run.scores([codes_of(tmp_path / f"new-{method}.h5") for method in ("avg", "max")])
-    entry = answer.predictions[0]
-    for name, value in entry["scores"].items():
-        assert value == pytest.approx(scores[0]["abc".index(name)], abs=1e-4)
-    assert sum(entry["probabilities"].values()) == pytest.approx(1)
-    assert "probability:a" in (tmp_path / "p.csv").read_text()
-    assert json.loads((tmp_path / "R" / "model.json").read_text())["version"] == 2
