@@ -55,7 +55,7 @@ def prepare() -> None:
     """Compile what :func:`flow_fields` needs, where that was never done, and say so."""
     with _compiling:
         if not has_machine_code(solve):
-            log.info("Compiling TV-L1 for this CPU: about a quarter of a minute, once.")
+            log.info("Compiling TV-L1 for this CPU: about 20 seconds, once.")
             blank = np.zeros((1, _SMALLEST, _SMALLEST), np.float32)
             _flow_fields(blank, blank, TVL1Parameters(), 1)
 
