@@ -46,7 +46,7 @@ class MultipleKernelSVC(ClassifierMixin, BaseEstimator):
             a bias.
         tol: relative duality gap, or for averaging relative stationarity, at which the learning of β stops.
         max_iter: steps at most, else a ConvergenceWarning that says how near it came.
-        memory_gb: rbf and intersection: Gram matrices that are kept between steps instead of computed anew.
+        memory_gb: of Gram matrices that are kept between steps instead of computed anew.
         n_jobs: threads; −1 for every processor this process may use, None for one.
 
     Attributes:

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from vidfeat.classify.mkl_grams import GivenNodes, KernelNodes, check_grams
-from vidfeat.classify.mkl_spaces import AVERAGING, LinearNodes, Streams
+from vidfeat.classify.mkl_linear import LinearNodes
+from vidfeat.classify.mkl_spaces import AVERAGING, Streams
 from vidfeat.errors import UsageError
 from vidfeat.kernels.blocks import shared_gamma
 
@@ -71,11 +72,11 @@ def spaces(
     if gamma is not None and kernel != "rbf":
         raise UsageError(f"gamma={gamma} has no effect with kernel={kernel!r}, only with 'rbf'.")
     streams = check_streams(X)
-    if kernel == "linear":
-        return Streams([LinearNodes(stream, combination, centre) for stream in streams]), [None] * len(streams)
     if not memory_gb >= 0:
         raise UsageError(f"memory_gb={memory_gb} is not allowed: it must be 0 or more.")
     memory = memory_gb * 2**30 / len(streams)
+    if kernel == "linear":
+        return Streams([LinearNodes(stream, combination, centre, memory) for stream in streams]), [None] * len(streams)
     gammas = [(shared_gamma(stream) if gamma is None else gamma) if kernel == "rbf" else None for stream in streams]
     return Streams(
         [

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 
+from vidfeat.classify.active_set import refined, sets, solved
 from vidfeat.classify.libsvm import KernelProblem, in_threads, thread_controller
 from vidfeat.classify.mkl_spaces import Streams
 
-_LEAST_TOL, _FIRST_TOL = 1e-7, 1e-3  # below, the float32 of its kernel cache lets LIBSVM turn in circles
-_RIDGE = 1e-10  # of the mean diagonal: kernels of more free items than dimensions are singular
-_FREE = 1e-6  # of C: coefficients closer to a bound are at it
+# Of LIBSVM, one after the other as needed; below, the float32 of its kernel cache lets it turn in circles.
+_TOLERANCES = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7)
 
 
 @dataclass(frozen=True)
@@ -46,87 +45,76 @@ class Machines:
 
     Args:
         positive: bool ``[n, machines]``.
-        slack: largest share of J(β) by which the machines may be short of the optimum; LIBSVM's tolerance is
-            lowered until they are not.
+        slack: largest share of its value by which a machine may be short of the optimum; LIBSVM's tolerance is
+            lowered until it is not.
     """
 
     def __init__(self, space: Streams, positive: np.ndarray, C: float, slack: float, threads: ThreadPoolExecutor):
         self.space, self.positive, self.C, self.slack, self._threads = space, positive, C, slack, threads
         self._y = np.where(positive.T, 1.0, -1.0)  # [machines, n]
-        self._tol = _FIRST_TOL
         self.solved = 0  # machines trained so far
 
-    def at(self, beta: np.ndarray) -> Point:
-        """Train at ``beta``."""
+    def at(self, beta: np.ndarray, near: Point | None = None) -> Point:
+        """Train at ``beta``; ``near``: the machines at other weights, from which these may not be far."""
         K = self.space.gram(beta)
         means = K.mean(axis=1)
         K -= means
         K -= (means - means.mean())[:, None]
-        problem = KernelProblem(K)
-        while True:
-            train = functools.partial(problem.train, C=self.C, tol=self._tol)
-            trained = self._each(lambda machine, train=train: train(self.positive[:, machine]))
-            self.solved += len(trained)
-            A, rho = np.array([a for a, _ in trained]), np.array([r for _, r in trained])
-            A -= A.mean(axis=1, keepdims=True)  # LIBSVM's sum is 0 but for rounding
-            linear, values, gaps = self._judged(K, A, rho)
-            if gaps.sum() > self.slack * abs(values.sum()):
-                A, rho = self._polished(K, A, rho, gaps)
-                linear, values, gaps = self._judged(K, A, rho)
-            value, gap = float(values.sum()), float(gaps.sum())
-            if gap <= self.slack * abs(value) or self._tol <= _LEAST_TOL:
-                break
-            self._tol = max(self._tol / 10, _LEAST_TOL)
+        A, rho = self._trained(K, near)
+        lengths, values, gaps = self._judged(np.arange(len(A)), K, A, rho)
         falls, turns = self.space.look(beta, A)
-        return Point(beta, A, rho, value, max(gap, 0.0), linear, falls, turns, K, means)
+        value, gap, linear = float(values.sum()), max(float(gaps.sum()), 0.0), float(lengths.sum())
+        return Point(beta, A, rho, value, gap, linear, falls, turns, K, means)
 
-    def _each(self, task: Callable[[int], Any]) -> list:
-        """``task`` of every machine; with several, the machines share the processors, and BLAS has one for each."""
-        machines = range(len(self._y))
-        if len(machines) == 1:
+    def _trained(self, K: np.ndarray, near: Point | None) -> tuple[np.ndarray, np.ndarray]:
+        """Coefficients and ρ, from those nearby where these lead there, or else from LIBSVM's."""
+        self.solved += len(self._y)
+        A, rho, gaps = np.zeros(self._y.shape), np.zeros(len(self._y)), np.full(len(self._y), np.inf)
+        todo = np.arange(len(self._y))
+        if near is not None:
+            self._take_better(K, todo, near.A, (A, rho, gaps))
+        problem = None
+        for tol in _TOLERANCES:
+            todo = np.flatnonzero(gaps > self.slack)
+            if not len(todo):
+                break
+            problem = problem or KernelProblem(K)
+            train = functools.partial(problem.train, C=self.C, tol=tol)
+            trained = self._each(lambda k, todo=todo, train=train: train(self.positive[:, todo[k]]), len(todo))
+            found, shift = np.array([a for a, _ in trained]), np.array([r for _, r in trained])
+            found -= found.mean(axis=1, keepdims=True)  # LIBSVM's sum is 0 but for rounding
+            A[todo], rho[todo] = found, shift
+            gaps[todo] = self._relative_gaps(K, todo, found, shift)
+            self._take_better(K, todo, found, (A, rho, gaps))
+        return A, rho
+
+    def _take_better(self, K: np.ndarray, todo: np.ndarray, start: np.ndarray, best: tuple) -> None:
+        """Of machines ``todo`` those refined from ``start`` in place of the best so far, where they are better."""
+        found = refined(K, self._y[todo], start, self.C, self._each)
+        gaps = np.where(found[2], self._relative_gaps(K, todo, *found[:2]), np.inf)
+        better = gaps < best[2][todo]
+        for known, new in zip(best, (*found[:2], gaps), strict=True):
+            known[todo[better]] = new[better]
+
+    def _each(self, task: Callable[[int], Any], count: int) -> list:
+        """``task`` of 0…count − 1; machines share the processors, and BLAS has one for each."""
+        if count == 1:
             return [task(0)]
         with thread_controller().limit(limits=1, user_api="blas"):
-            return in_threads(task, machines, self._threads)
+            return in_threads(task, range(count), self._threads)
 
-    def _judged(self, K: np.ndarray, A: np.ndarray, rho: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        """Σ_c 1ᵀα_c, and of every machine the dual value and the primal one less it."""
-        decision = A @ K
+    def _judged(self, machines: np.ndarray, K: np.ndarray, A: np.ndarray, rho: np.ndarray):
+        """Of every machine 1ᵀα, the dual value, and the primal one less it."""
+        y, decision = self._y[machines], A @ K
         half_square = 0.5 * (decision * A).sum(axis=1)
-        lengths = (A * self._y).sum(axis=1)
-        hinge = np.maximum(0.0, 1 - self._y * (decision - rho[:, None])).sum(axis=1)
+        lengths = (A * y).sum(axis=1)
+        hinge = np.maximum(0.0, 1 - y * (decision - rho[:, None])).sum(axis=1)
         values = lengths - half_square
-        return float(lengths.sum()), values, half_square + self.C * hinge - values
+        return lengths, values, half_square + self.C * hinge - values
 
-    def _polished(self, K: np.ndarray, A: np.ndarray, rho: np.ndarray, gaps: np.ndarray):
-        """Machines whose optimality conditions are solved exactly, where that helps.
-
-        K_ff a_f − ρ 1 = y_f − K_fb a_b with Σ a = 0, in float64, for the free items f and those b at the bound C that
-        LIBSVM found. Its float32 kernel makes the last digits the slowest; once f and b are right, this has them all.
-        """
-        found = self._each(lambda machine: self._polish(K, self._y[machine], A[machine]))
-        new = np.array([a for a, _ in found]), np.array([r for _, r in found])
-        better = self._judged(K, *new)[2] < gaps
-        return np.where(better[:, None], new[0], A), np.where(better, new[1], rho)
-
-    def _polish(self, K: np.ndarray, y: np.ndarray, a: np.ndarray) -> tuple[np.ndarray, float]:
-        free, bound = self._free(a)
-        polished = np.zeros_like(a)
-        polished[bound] = y[bound] * self.C
-        if not len(free):
-            return polished, 0.0
-        right = np.column_stack([y[free] - K[np.ix_(free, bound)] @ polished[bound], np.ones(len(free))])
-        towards, ones = _solved(K, free, right).T
-        rho = -(towards.sum() + polished[bound].sum()) / ones.sum()
-        polished[free] = towards + rho * ones
-        if not ((polished[free] * y[free] >= 0) & (polished[free] * y[free] <= self.C)).all():
-            return a, np.inf  # the sides have changed: no solution, and never better
-        return polished, float(rho)
-
-    def _free(self, a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Items with α between the bounds, and those with α = C."""
-        alpha = np.abs(a)
-        at_bound = alpha >= (1 - _FREE) * self.C
-        return np.flatnonzero((alpha > _FREE * self.C) & ~at_bound), np.flatnonzero(at_bound)
+    def _relative_gaps(self, K: np.ndarray, machines: np.ndarray, A: np.ndarray, rho: np.ndarray) -> np.ndarray:
+        _, values, gaps = self._judged(machines, K, A, rho)
+        return gaps / np.abs(values)
 
     def bend(self, point: Point) -> np.ndarray:
         """The part of the second derivative of J that comes from α following β, ``[nodes, nodes]``, never negative.
@@ -134,21 +122,15 @@ class Machines:
         On the items whose α is between the bounds, K_ff dα + 1 db = −V dβ and 1ᵀ dα = 0; so H = Vᵀ S V with S the
         inverse of K_ff on coefficients of sum 0. In concatenation J has no other curvature.
         """
-        return sum(self._each(lambda machine: self._bend(point, machine)))
-
-    def _bend(self, point: Point, machine: int) -> np.ndarray:
-        free, _ = self._free(point.A[machine])
-        N = point.turns.shape[1]
-        if len(free) < 2:
-            return np.zeros((N, N))
-        V = point.turns[machine][:, free].T  # [free, nodes]
-        solved = _solved(point.K, free, np.column_stack([V, np.ones(len(free))]))
-        SV, s1 = solved[:, :-1], solved[:, -1]
-        return V.T @ SV - np.outer(SV.sum(axis=0), SV.sum(axis=0)) / s1.sum()
+        free, _ = sets(point.A, self.C)
+        return sum(self._each(lambda k: _bend(point.K, np.flatnonzero(free[k]), point.turns[k]), len(free)))
 
 
-def _solved(K: np.ndarray, free: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """K_ff⁻¹ right, with a ridge that rounding needs."""
-    own = K[np.ix_(free, free)]
-    own[np.diag_indices(len(free))] += _RIDGE * max(float(np.trace(own)) / len(free), np.finfo(float).tiny)
-    return cho_solve(cho_factor(own, check_finite=False), right, check_finite=False)
+def _bend(K: np.ndarray, free: np.ndarray, turns: np.ndarray) -> np.ndarray:
+    nodes = len(turns)
+    if len(free) < 2:
+        return np.zeros((nodes, nodes))
+    V = turns[:, free].T  # [free, nodes]
+    found = solved(K, free, np.column_stack([V, np.ones(len(free))]))
+    SV, s1 = found[:, :-1], found[:, -1]
+    return V.T @ SV - np.outer(SV.sum(axis=0), SV.sum(axis=0)) / s1.sum()

@@ -1,0 +1,85 @@
+"""Linear kernels of nodes: the same whatever is kept and in either precision."""
+
+import numpy as np
+import pytest
+from oracles import mkl as oracle
+from tolerances import FLOAT32, FLOAT64
+
+from vidfeat.classify import MultipleKernelSVC
+from vidfeat.classify.mkl_linear import LinearNodes
+from vidfeat.errors import UsageError
+
+WEIGHTS = np.array([0.5, 0.0, 0.0, 0.3, 0.0, 0.0, 0.2])
+
+
+def nodes(seed=0, common=0.0):
+    random = np.random.default_rng(seed)
+    return np.abs(random.normal(size=(90, 7, 11))) + common
+
+
+@pytest.mark.parametrize("beta", [WEIGHTS, np.full(7, 1 / 7)])
+@pytest.mark.parametrize("memory", [0, 2 * 8 * 90**2, 1e9])
+@pytest.mark.parametrize("centre", [False, True])
+def test_gram_is_the_sum_of_the_scaled_kernels(beta, memory, centre):
+    kappa, traces = oracle.blocks(nodes(), centre=centre)
+    space = LinearNodes(nodes(), "concatenation", centre, memory)
+    expected = oracle.combined(kappa, beta, "concatenation")
+    for _ in range(2):  # computed, and kept
+        np.testing.assert_allclose(space.gram(beta), expected, rtol=FLOAT64, atol=FLOAT64)
+    np.testing.assert_allclose(space.scales, traces, rtol=FLOAT64)
+
+
+def test_grams_are_kept_as_far_as_memory_goes():
+    space = LinearNodes(nodes(), "concatenation", False, 2 * 8 * 90**2)
+    space.gram(WEIGHTS)
+    assert not space._kept
+    space.gram(np.array([0.5, 0.5, 0, 0, 0, 0, 0]))
+    first = space._kept[1]
+    space.gram(np.array([0, 0.5, 0.5, 0, 0, 0, 0]))
+    assert sorted(space._kept) == [1, 2] and space._kept[1] is first
+
+
+def test_what_all_items_share_does_not_drown_float32():
+    """The kernel less its mean, which is all that an SVM sees of it."""
+    values = nodes(common=300.0)
+    centred = np.eye(90) - 1 / 90
+    exact = LinearNodes(values, "concatenation", True, 1e9).gram(WEIGHTS)
+    single = LinearNodes(values.astype(np.float32), "concatenation", True, 1e9).gram(WEIGHTS)
+    difference = centred @ (single - exact) @ centred
+    # Rounding nodes to float32 alone: 300 · 2⁻²⁴ of numbers near 1.
+    assert np.abs(difference).max() < 100 * 300 * 2.0**-24 < 1e-1 * np.abs(centred @ exact @ centred).max()
+
+
+@pytest.mark.parametrize("combination", ["concatenation", "averaging"])
+def test_falls_and_turns_are_those_of_explicit_kernels(combination):
+    kappa, _ = oracle.blocks(nodes())
+    A = np.random.default_rng(1).normal(size=(3, 90))
+    A -= A.mean(axis=1, keepdims=True)
+    falls, turns = LinearNodes(nodes(), combination, False, 0).look(WEIGHTS, A)
+    single = LinearNodes(nodes().astype(np.float32), combination, False, 0).look(WEIGHTS, A)
+    for node in range(7):
+        if combination == "concatenation":
+            fall, turn = 0.5 * np.einsum("ci,ij,cj->c", A, kappa[node, node], A), A @ kappa[node, node]
+        else:
+            across = np.einsum("m,mij->ij", WEIGHTS, kappa[node])
+            fall, turn = np.einsum("ci,ij,cj->c", A, across, A), A @ (across + across.T)
+        np.testing.assert_allclose(falls[:, node], fall, rtol=1e3 * FLOAT64)
+        np.testing.assert_allclose(single[0][:, node], fall, rtol=100 * FLOAT32)
+        # Up to what is the same for all items.
+        shift = (turns[:, node] - turn).mean(axis=1, keepdims=True)
+        np.testing.assert_allclose(turns[:, node] - shift, turn, atol=1e3 * FLOAT64 * np.abs(turn).max())
+
+
+@pytest.mark.parametrize("combination", ["concatenation", "averaging"])
+def test_a_stream_may_lose_all_its_weight(combination):
+    random = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    good, noise = random.normal(size=(60, 2, 30)), random.normal(size=(60, 2, 5))
+    good[y == 1, :, :15] += 3
+    model = MultipleKernelSVC(simplex="all", combination=combination, C=10.0).fit([good, noise], y)
+    assert model.beta_[2:].tolist() == [0, 0] and model.score([good, noise], y) == 1
+
+
+def test_negative_memory_is_refused():
+    with pytest.raises(UsageError, match="memory_gb=-1 is not allowed: it must be 0 or more"):
+        MultipleKernelSVC(memory_gb=-1).fit(nodes(), np.arange(90) % 2)
