@@ -5,7 +5,7 @@ import pytest
 from oracles import mkl as oracle
 from tolerances import FLOAT64
 
-from vidfeat.classify.active_set import refined, sets
+from vidfeat.classify.active_set import FreeItems, refined, sets
 from vidfeat.classify.libsvm import KernelProblem
 
 
@@ -49,12 +49,45 @@ def test_the_value_is_that_of_a_general_solver():
     assert np.abs(A).sum() - 0.5 * A[0] @ K @ A[0] == pytest.approx(value, rel=1e-6)
 
 
-def test_more_free_items_than_dimensions():
-    K, y = problem(n=60, D=5)
-    A, rho, rests = refined(K, y, roughly(K, y, 10.0, 1e-3), 10.0, each)
-    assert rests.any()
-    free, _ = sets(A[rests], 10.0)
-    np.testing.assert_allclose((y[rests] * (A[rests] @ K - rho[rests, None]))[free], 1, atol=1e-6)
+@pytest.mark.parametrize("rounded", [False, True])
+def test_a_singular_kernel_of_the_free_items(rounded):
+    """Three items twice each, all on their margin: K_ff has rank 3, or with entries in float32 is indefinite."""
+    X = np.repeat(np.random.default_rng(0).normal(size=(3, 7)), 2, axis=0)
+    X -= X.mean(axis=0)
+    K = (X @ X.T).astype(np.float32).astype(np.float64) if rounded else X @ X.T
+    y = np.array([[1.0, 1.0, -1.0, -1.0, 1.0, 1.0]])
+    A, rho, at_rest = refined(K, y, 0.1 * y, 1e6, each)
+    free, _ = sets(A, 1e6)
+    assert at_rest.all() and free.all() and np.linalg.eigvalsh(K)[1] < 1e-6
+    np.testing.assert_allclose(y * (A @ K - rho[:, None]), 1, atol=1e-6)
+    np.testing.assert_allclose(A.sum(), 0, atol=FLOAT64)
+
+
+def test_all_items_free_over_a_centred_kernel():
+    """K has no inverse along 1, and the sum of the coefficients is not lost."""
+    K, y = problem(n=30, D=200)
+    A, rho, at_rest = refined(K, y, 0.1 * y, 1e5, each)
+    assert at_rest.all() and sets(A, 1e5)[0].mean() > 0.9
+    np.testing.assert_allclose(A.sum(axis=1), 0, atol=FLOAT64)
+    margin = y * (A @ K - rho[:, None])
+    np.testing.assert_allclose(margin[sets(A, 1e5)[0]], 1, atol=1e-9)
+
+
+def test_curvature_is_that_of_the_inverse_on_sums_of_zero():
+    random = np.random.default_rng(0)
+    K, _ = problem(n=20, D=100)
+    free, V = np.arange(3, 20, 2), random.normal(size=(9, 4))
+    basis = np.linalg.qr(np.column_stack([np.ones(9), random.normal(size=(9, 8))]))[0][:, 1:]
+    inverse = basis @ np.linalg.inv(basis.T @ K[np.ix_(free, free)] @ basis) @ basis.T
+    np.testing.assert_allclose(FreeItems(K, free).curvature(V), V.T @ inverse @ V, rtol=1e-7)
+
+
+def test_no_ridge_helps_what_is_no_kernel():
+    with pytest.raises(np.linalg.LinAlgError, match="no ridge makes the kernel"):
+        FreeItems(np.diag([1.0, -1.0, 1.0]), np.arange(3))
+    y = np.array([[1.0, -1.0, 1.0]])
+    A, _, at_rest = refined(np.diag([1.0, -1.0, 1.0]), y, 0.1 * y, 1.0, each)
+    assert not at_rest.any() and A.tolist() == (0.1 * y).tolist()
 
 
 def test_a_machine_without_free_items_is_left_as_it_came():

@@ -16,10 +16,14 @@ from collections.abc import Callable
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-_PATIENCE = 4  # rounds without fewer contradictions than ever before
-_FREE = 1e-6  # of C: coefficients closer to a bound are at it
-_CONTRADICTS = 1e-10  # of the margin, and of C: less is rounding
-_RIDGE = 1e-10  # of the mean diagonal: kernels of more free items than dimensions are singular
+# Rounds at most, and such in a row that have no fewer contradictions than the best one before.
+_ROUNDS, _PATIENCE = 25, 4
+_FREE = 1e-6  # of C, or of the largest coefficient: what is closer to a bound is at it
+_CONTRADICTS = 1e-10  # of the largest coefficient, and of the margin: less is rounding
+_ROUNDING = 1e-14  # of the sum of what a margin is the sum of
+# Of the mean diagonal, added to it: kernels of more free items than dimensions are singular, or with entries in float32
+# not even positive semidefinite. The least that will do is taken.
+_RIDGES = (1e-10, 1e-8, 1e-6, 1e-4)
 
 
 def refined(
@@ -32,58 +36,97 @@ def refined(
         each: calls a function with each number from 0 to a count, in threads or not; its results in order.
 
     Returns:
-        coefficients ``[machines, n]``, intercepts ρ ``[machines]``, and which machines came to rest ``[machines]``; of
-        the others nothing has changed, and ρ is 0.
+        coefficients ``[machines, n]``, intercepts ρ ``[machines]``, and whether a machine came to rest ``[machines]``;
+        for the others nothing has changed, and ρ is 0.
     """
-    A, rho, rests = A.copy(), np.zeros(len(A)), np.zeros(len(A), bool)
+    A, rho, at_rest = A.copy(), np.zeros(len(A)), np.zeros(len(A), bool)
     free, bound = sets(A, C)
-    going = np.arange(len(A))
+    todo = np.arange(len(A))
     fewest, patience = np.full(len(A), A.shape[1] + 1), np.full(len(A), _PATIENCE)
-    while len(going):
-        found = each(lambda k, at=going: _solve(K, y[at[k]], free[at[k]], bound[at[k]], C), len(going))
+    for _ in range(_ROUNDS):
+        found = each(lambda k, todo=todo: _solved(K, y[todo[k]], free[todo[k]], bound[todo[k]], C), len(todo))
         a, shift = np.array([coefficients for coefficients, _ in found]), np.array([r for _, r in found])
-        alpha, margin = a * y[going], y[going] * (a @ K - shift[:, None])
-        was_free, was_bound = free[going], bound[going]
-        to_zero, to_bound = was_free & (alpha < -_CONTRADICTS * C), was_free & (alpha > (1 + _CONTRADICTS) * C)
-        to_free = np.where(was_bound, margin > 1 + _CONTRADICTS, ~was_free & (margin < 1 - _CONTRADICTS))
-        count, solvable = (to_zero | to_bound | to_free).sum(axis=1), np.isfinite(shift)
-        rest = solvable & (count == 0)
-        A[going[rest]], rho[going[rest]], rests[going[rest]] = a[rest], shift[rest], True
-        patience[going] = np.where(count < fewest[going], _PATIENCE, patience[going] - 1)
-        fewest[going] = np.minimum(fewest[going], count)
-        free[going] = (was_free & ~to_zero & ~to_bound) | to_free
-        bound[going] = (was_bound & ~to_free) | to_bound
-        going = going[solvable & ~rest & (patience[going] > 0)]
-    return A, rho, rests
+        alpha, margin = a * y[todo], y[todo] * (a @ K - shift[:, None])
+        was_free, was_bound = free[todo], bound[todo]
+        largest = np.abs(a).max(axis=1, keepdims=True)
+        beyond = _CONTRADICTS * np.minimum(largest, C)
+        to_zero, to_bound = was_free & (alpha < -beyond), was_free & (alpha > C + beyond)
+        rounding = np.maximum(_CONTRADICTS, _ROUNDING * np.abs(a).sum(axis=1, keepdims=True) * K.diagonal().max())
+        to_free = np.where(was_bound, margin > 1 + rounding, ~was_free & (margin < 1 - rounding))
+        contradictions, has_solution = (to_zero | to_bound | to_free).sum(axis=1), np.isfinite(shift)
+        rest = has_solution & (contradictions == 0)
+        A[todo[rest]], rho[todo[rest]], at_rest[todo[rest]] = a[rest], shift[rest], True
+        patience[todo] = np.where(contradictions < fewest[todo], _PATIENCE, patience[todo] - 1)
+        fewest[todo] = np.minimum(fewest[todo], contradictions)
+        free[todo] = (was_free & ~to_zero & ~to_bound) | to_free
+        bound[todo] = (was_bound & ~to_free) | to_bound
+        todo = todo[has_solution & ~rest & (patience[todo] > 0)]
+        if not len(todo):
+            break
+    return A, rho, at_rest
 
 
 def sets(A: np.ndarray, C: float) -> tuple[np.ndarray, np.ndarray]:
-    """Which items have α between the bounds, and which have α = C."""
+    """Which items of machines ``[machines, n]`` have α between the bounds, and which have α = C."""
     alpha = np.abs(A)
     bound = alpha >= (1 - _FREE) * C
-    return (alpha > _FREE * C) & ~bound, bound
+    return (alpha > _FREE * np.minimum(alpha.max(axis=1, keepdims=True), C)) & ~bound, bound
 
 
-def solved(K: np.ndarray, free: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """K_ff⁻¹ right, with a ridge that rounding needs; ``free``: numbers of items."""
-    own = K.take(free, axis=0).take(free, axis=1).T  # in LAPACK's order
-    own[np.diag_indices(len(free))] += _RIDGE * max(float(np.trace(own)) / len(free), np.finfo(float).tiny)
-    return cho_solve(cho_factor(own, lower=True, overwrite_a=True, check_finite=False), right, check_finite=False)
+class FreeItems:
+    """K_ff of the free items, factored: K_ff + m 11ᵀ with m the mean diagonal.
+
+    The addition changes nothing for coefficients of a given sum. A centred kernel needs it: with all items free, K_ff
+    has no inverse along 1. LinAlgError where no ridge makes it positive definite.
+    """
+
+    def __init__(self, K: np.ndarray, free: np.ndarray):
+        self.K = K.take(free, axis=0).take(free, axis=1)
+        self.mean = max(float(np.trace(self.K)) / len(free), np.finfo(float).tiny)
+        for ridge in _RIDGES:
+            matrix = (self.K + self.mean).T  # in LAPACK's order
+            matrix[np.diag_indices(len(free))] += ridge * self.mean
+            try:
+                self._factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+            except np.linalg.LinAlgError:
+                continue
+            self._ones = self.inverse(np.ones(len(free)))
+            return
+        raise np.linalg.LinAlgError("no ridge makes the kernel of the free items positive definite")
+
+    def inverse(self, right: np.ndarray) -> np.ndarray:
+        """(K_ff + m 11ᵀ)⁻¹ right."""
+        return cho_solve(self._factor, right, check_finite=False)
+
+    def on_sums(self, right: np.ndarray, total: float) -> tuple[np.ndarray, float]:
+        """a and ρ with K_ff a − ρ 1 = right and Σ a = total."""
+        towards = self.inverse(right)
+        rho = (total - towards.sum()) / self._ones.sum()
+        return towards + rho * self._ones, float(rho - self.mean * total)
+
+    def curvature(self, V: np.ndarray) -> np.ndarray:
+        """Vᵀ S V for V ``[free, nodes]``, with S the inverse of K_ff on coefficients of sum 0."""
+        V = V - V.mean(axis=0)  # S does not see it
+        SV = self.inverse(V)
+        return V.T @ SV - np.outer(SV.sum(axis=0), SV.sum(axis=0)) / self._ones.sum()
 
 
-def _solve(K: np.ndarray, y: np.ndarray, free: np.ndarray, bound: np.ndarray, C: float) -> tuple[np.ndarray, float]:
+def _solved(K: np.ndarray, y: np.ndarray, free: np.ndarray, bound: np.ndarray, C: float) -> tuple[np.ndarray, float]:
     """a and ρ of the linear system K_ff a_f − ρ 1 = y_f − K_fb a_b with Σ a = 0; ρ is NaN where it has no solution."""
     free, bound = np.flatnonzero(free), np.flatnonzero(bound)
     a = np.zeros(len(y))
     a[bound] = y[bound] * C
     if not len(free):
         return a, np.nan
-    at_bound = K[free] @ a if len(bound) else 0.0
-    right = np.column_stack([y[free] - at_bound, np.ones(len(free))])
+    right, total = y[free].copy(), -a.sum()
+    if len(bound):
+        right -= K.take(free, axis=0) @ a
     try:
-        towards, ones = solved(K, free, right).T
-    except np.linalg.LinAlgError:  # not positive definite in spite of the ridge
+        items = FreeItems(K, free)
+    except np.linalg.LinAlgError:
         return a, np.nan
-    rho = -(towards.sum() + a[bound].sum()) / ones.sum()
-    a[free] = towards + rho * ones
-    return a, float(rho)
+    found, rho = items.on_sums(right, total)
+    # Once more for what the ridge has left.
+    more, shift = items.on_sums(right - items.K @ found + rho, total - found.sum())
+    a[free] = found + more
+    return a, rho + shift

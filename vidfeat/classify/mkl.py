@@ -46,7 +46,8 @@ class MultipleKernelSVC(ClassifierMixin, BaseEstimator):
             a bias.
         tol: relative duality gap, or for averaging relative stationarity, at which the learning of β stops.
         max_iter: steps at most, else a ConvergenceWarning that says how near it came.
-        memory_gb: of Gram matrices that are kept between steps instead of computed anew.
+        memory_gb: of Gram matrices that are kept between steps instead of computed anew (averaging of linear kernels
+            needs none).
         n_jobs: threads; −1 for every processor this process may use, None for one.
 
     Attributes:
@@ -101,7 +102,10 @@ class MultipleKernelSVC(ClassifierMixin, BaseEstimator):
         """Train. ``groups [n]``: best-level only, items of one group stay together in its cross-validation."""
         self._check_parameters()
         y = np.asarray(y)
-        space, self.gamma_ = spaces(X, self.kernel, self.combination, self.gamma, self.centre, self.memory_gb)
+        # An error δ of the kernel changes J by up to some C δ of it.
+        space, self.gamma_ = spaces(
+            X, self.kernel, self.combination, self.gamma, self.centre, self.memory_gb, min(self.tol, 1.0) / self.C
+        )
         self.classes_, positive = targets(y, space.n_items)
         self.multilabel_, self.scales_ = is_indicator(y), space.scales
         self._shapes = None if are_grams(X) else [stream.shape[1:] for stream in check_streams(X)]
@@ -172,7 +176,7 @@ class MultipleKernelSVC(ClassifierMixin, BaseEstimator):
         self.stationarity_ = None if concatenation else max(solution.stationarity for solution in solved)
         self.objective_ = sum(point.value for point in points)
         self.n_iter_ = max(solution.steps for solution in solved)
-        self.n_svm_ = sum(machines.solved for machines in found)
+        self.n_svm_ = sum(machines.count for machines in found)
         self.converged_ = all(solution.converged for solution in solved)
 
     def _solve(self, machines: Machines) -> Solution:
@@ -211,7 +215,7 @@ class MultipleKernelSVC(ClassifierMixin, BaseEstimator):
 
 def uniform_gram(model: MultipleKernelSVC, X) -> np.ndarray:
     """The kernel ``[n, n]`` of the model's settings at uniform weights, for choosing C on it."""
-    space, _ = spaces(X, model.kernel, model.combination, model.gamma, model.centre, 0.0)
+    space, _ = spaces(X, model.kernel, model.combination, model.gamma, model.centre, 0.0, accuracy=0.0)
     return space.gram(uniform_weights(weight_groups(space, model.simplex)))
 
 

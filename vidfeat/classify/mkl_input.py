@@ -14,6 +14,10 @@ KERNELS = ("linear", "rbf", "intersection")
 _TAKES = "nodes [items, nodes, D], a list of such arrays (one per stream), or a list of Gram matrices [items, items]"
 
 
+# Of products in float32, as a share of the mean diagonal; pessimistic.
+_SINGLE_ROUNDING = 1e-6
+
+
 def are_grams(X) -> bool:
     """Whether a list of matrices came. UsageError for anything that is neither that nor arrays of nodes."""
     if isinstance(X, np.ndarray) or not isinstance(X, Sequence):
@@ -53,9 +57,12 @@ def check_streams(X, like: Sequence[tuple[int, int]] | None = None) -> list[np.n
 
 
 def spaces(
-    X, kernel: str, combination: str, gamma: float | None, centre: bool, memory_gb: float
+    X, kernel: str, combination: str, gamma: float | None, centre: bool, memory_gb: float, accuracy: float
 ) -> tuple[Streams, list[float | None]]:
-    """The streams as :class:`Streams`, and γ of each (None without)."""
+    """The streams as :class:`Streams`, and γ of each (None without).
+
+    ``accuracy``: largest error of the kernel, as a share of its mean diagonal, that does not matter.
+    """
     if kernel not in (*KERNELS, "precomputed"):
         raise UsageError(f"kernel={kernel!r} is unknown. Allowed: {', '.join(KERNELS)}.")
     if are_grams(X):
@@ -76,7 +83,11 @@ def spaces(
         raise UsageError(f"memory_gb={memory_gb} is not allowed: it must be 0 or more.")
     memory = memory_gb * 2**30 / len(streams)
     if kernel == "linear":
-        return Streams([LinearNodes(stream, combination, centre, memory) for stream in streams]), [None] * len(streams)
+        nodes = [
+            LinearNodes(stream, combination, centre, memory, _is_single(stream) and accuracy >= _SINGLE_ROUNDING)
+            for stream in streams
+        ]
+        return Streams(nodes), [None] * len(streams)
     gammas = [(shared_gamma(stream) if gamma is None else gamma) if kernel == "rbf" else None for stream in streams]
     return Streams(
         [
@@ -84,3 +95,8 @@ def spaces(
             for stream, own in zip(streams, gammas, strict=True)
         ]
     ), gammas
+
+
+def _is_single(values: np.ndarray) -> bool:
+    """Whether numbers have no more digits than float32."""
+    return values.dtype.kind == "f" and values.dtype.itemsize <= 4

@@ -3,8 +3,8 @@
 With w_n = Ψ_nᵀ a the falls and turns of mkl_spaces.py need no Gram matrix. K(β) needs one, and is where the time goes:
 n² D multiplications for a node. So the Gram matrices of nodes that have weight are kept for the next β.
 
-Products are taken in the precision that nodes come in, of nodes less their mean, as what all items have in common would
-drown what tells them apart in float32; sums over nodes are taken in float64.
+Where float32 will do, products are taken in it, of nodes less their mean, as what all items have in common would drown
+what tells them apart; sums over nodes are taken in float64.
 """
 
 import numpy as np
@@ -24,21 +24,25 @@ class LinearNodes:
         combination: ``concatenation`` or ``averaging``.
         centre: traces are of kernels that are centred on the items.
         memory: bytes of Gram matrices that are kept.
+        single: float32 will do.
     """
 
-    def __init__(self, values: np.ndarray, combination: str, centre: bool, memory: float):
+    def __init__(self, values: np.ndarray, combination: str, centre: bool, memory: float, single: bool):
         self.n_items, self.n_nodes, _ = values.shape
         self._values, self._averaging = values, combination == AVERAGING
-        self._precision = np.float32 if values.dtype in (np.float16, np.float32) else np.float64
-        self._most = int(memory // (np.dtype(self._precision).itemsize * self.n_items**2))
+        self._precision = np.float32 if single else np.float64
+        size = np.dtype(self._precision).itemsize * self.n_items**2
+        self._most = int(min(memory / size, self.n_nodes))
         self._kept: dict[int, np.ndarray] = {}
+        self._is_first = True
         self._means = values.mean(axis=0, dtype=np.float64)
-        traces, sides = np.empty(self.n_nodes), np.empty((self.n_nodes, self.n_items))
+        traces, sides = np.empty((2, self.n_nodes)), np.empty((self.n_nodes, self.n_items))
         for node, mean in enumerate(self._means):
             own = self._node(node)
-            traces[node] = (own**2).sum() - (self.n_items * (mean @ mean) if centre else 0.0)
             sides[node] = own @ mean - 0.5 * (mean @ mean)
-        self.scales = checked_scales(traces / self.n_items)
+            traces[1, node] = (own**2).sum()
+            traces[0, node] = ((own - mean) ** 2).sum() if centre else traces[1, node]
+        self.scales = checked_scales(*(traces / self.n_items))
         # What centring takes away: (Ψ Ψᵀ)_ij = (centred)_ij + side_i + side_j.
         self._sides = sides / self.scales[:, None]
 
@@ -47,11 +51,9 @@ class LinearNodes:
             mean = self._mean(beta)
             return mean @ mean.T  # one and the same array: half the multiplications, and exactly symmetric
         active = np.flatnonzero(beta)
-        if len(active) <= min(self._most, self.n_nodes / 2):  # uniform weights come once
-            self._kept = {node: self._kept[node] if node in self._kept else self._own_gram(node) for node in active}
-            K = self._weighted_sum(beta)
-        else:
-            K = self._side_by_side(active, beta)
+        self._keep(active)
+        K = self._weighted_sum(beta)
+        self._add_side_by_side(K, [node for node in active if node not in self._kept], beta)
         sides = beta[active] @ self._sides[active]
         K += sides
         K += sides[:, None]
@@ -62,7 +64,8 @@ class LinearNodes:
         turns = np.empty((len(A), self.n_nodes, self.n_items))
         A = A.astype(self._precision)
         if self._averaging:
-            mean = self._mean(beta).astype(self._precision)
+            mean = self._mean(beta)
+            mean = (mean - mean.mean(axis=0)).astype(self._precision)
             towards = A @ mean  # Σ_n β_n w_n, [machines, D]
         for node in range(self.n_nodes):
             values = self._scaled(node)
@@ -76,8 +79,9 @@ class LinearNodes:
         return falls, turns
 
     def cross(self, A: np.ndarray) -> np.ndarray:
+        A = A.astype(self._precision)
         w = np.stack([(A @ self._scaled(node)).ravel() for node in range(self.n_nodes)])
-        return w @ w.T
+        return (w @ w.T).astype(np.float64)
 
     def weights(self, beta: np.ndarray, a: np.ndarray) -> np.ndarray:
         """``[nodes, D]``: the decision value of nodes ψ_n as they come is Σ_n ψ_n · weights_n, plus an intercept."""
@@ -105,18 +109,22 @@ class LinearNodes:
             mean += beta[node] / np.sqrt(self.scales[node]) * self._node(node)
         return mean
 
-    def _own_gram(self, node: int) -> np.ndarray:
-        values = self._scaled(node)
-        return values @ values.T
+    def _keep(self, active: np.ndarray) -> None:
+        """Of the nodes with weight, as many as there is memory for; but not at the first weights, which come once."""
+        self._kept = {node: gram for node, gram in self._kept.items() if node in active}
+        for node in [] if self._is_first else active:
+            if node not in self._kept and len(self._kept) < self._most:
+                values = self._scaled(node)
+                self._kept[node] = values @ values.T  # half the multiplications, as above
+        self._is_first = False
 
-    def _side_by_side(self, nodes: np.ndarray, beta: np.ndarray) -> np.ndarray:
-        K = np.zeros((self.n_items, self.n_items))
+    def _add_side_by_side(self, K: np.ndarray, nodes: list[int], beta: np.ndarray) -> None:
+        """Add Σ_n β_n Ψ_n Ψ_nᵀ to K, of several nodes with each product."""
         step = max(1, _SIDE_BY_SIDE // self._values.shape[2])
         for at in range(0, len(nodes), step):
             parts = [self._scaled(node) * self._precision(np.sqrt(beta[node])) for node in nodes[at : at + step]]
             block = np.hstack(parts)
             K += block @ block.T
-        return K
 
     def _weighted_sum(self, beta: np.ndarray) -> np.ndarray:
         K = np.zeros((self.n_items, self.n_items))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vidfeat.classify.active_set import refined, sets, solved
+from vidfeat.classify.active_set import FreeItems, refined, sets
 from vidfeat.classify.libsvm import KernelProblem, in_threads, thread_controller
 from vidfeat.classify.mkl_spaces import Streams
 
@@ -25,7 +25,6 @@ class Point:
     rho: np.ndarray  # [machines], for the centred kernel
     value: float  # J(β) as the sum of dual values
     svm_gap: float  # primal less dual values of the machines at this β: how far ``value`` can be below J(β)
-    linear: float  # Σ_c 1ᵀα_c
     falls: np.ndarray  # [machines, nodes], −∂J/∂β
     turns: np.ndarray  # [machines, nodes, n]
     K: np.ndarray  # [n, n], centred
@@ -35,6 +34,21 @@ class Point:
     def fall(self) -> np.ndarray:
         """−∂J/∂β ``[nodes]``."""
         return self.falls.sum(axis=0)
+
+
+@dataclass
+class Trained:
+    """The best that was found of every machine."""
+
+    A: np.ndarray  # [machines, n]
+    rho: np.ndarray  # [machines]
+    gaps: np.ndarray  # [machines], relative to the dual value
+
+    def improve(self, machines: np.ndarray, A: np.ndarray, rho: np.ndarray, gaps: np.ndarray) -> None:
+        """Take those of ``machines`` that are better."""
+        better = gaps < self.gaps[machines]
+        chosen = machines[better]
+        self.A[chosen], self.rho[chosen], self.gaps[chosen] = A[better], rho[better], gaps[better]
 
 
 class Machines:
@@ -52,7 +66,8 @@ class Machines:
     def __init__(self, space: Streams, positive: np.ndarray, C: float, slack: float, threads: ThreadPoolExecutor):
         self.space, self.positive, self.C, self.slack, self._threads = space, positive, C, slack, threads
         self._y = np.where(positive.T, 1.0, -1.0)  # [machines, n]
-        self.solved = 0  # machines trained so far
+        self._tolerances = list(_TOLERANCES)
+        self.count = 0  # machines trained so far
 
     def at(self, beta: np.ndarray, near: Point | None = None) -> Point:
         """Train at ``beta``; ``near``: the machines at other weights, from which these may not be far."""
@@ -60,41 +75,40 @@ class Machines:
         means = K.mean(axis=1)
         K -= means
         K -= (means - means.mean())[:, None]
-        A, rho = self._trained(K, near)
-        lengths, values, gaps = self._judged(np.arange(len(A)), K, A, rho)
-        falls, turns = self.space.look(beta, A)
-        value, gap, linear = float(values.sum()), max(float(gaps.sum()), 0.0), float(lengths.sum())
-        return Point(beta, A, rho, value, gap, linear, falls, turns, K, means)
+        trained = self._trained(K, near)
+        values, gaps = self._values_and_gaps(np.arange(len(self._y)), K, trained.A, trained.rho)
+        falls, turns = self.space.look(beta, trained.A)
+        value, gap = float(values.sum()), max(float(gaps.sum()), 0.0)
+        return Point(beta, trained.A, trained.rho, value, gap, falls, turns, K, means)
 
-    def _trained(self, K: np.ndarray, near: Point | None) -> tuple[np.ndarray, np.ndarray]:
-        """Coefficients and ρ, from those nearby where these lead there, or else from LIBSVM's."""
-        self.solved += len(self._y)
-        A, rho, gaps = np.zeros(self._y.shape), np.zeros(len(self._y)), np.full(len(self._y), np.inf)
-        todo = np.arange(len(self._y))
+    def _trained(self, K: np.ndarray, near: Point | None) -> Trained:
+        """From machines nearby where these lead there, or else from LIBSVM's."""
+        machines = np.arange(len(self._y))
+        self.count += len(machines)
+        trained = Trained(np.zeros(self._y.shape), np.zeros(len(machines)), np.full(len(machines), np.inf))
         if near is not None:
-            self._take_better(K, todo, near.A, (A, rho, gaps))
+            self._refine(K, machines, near.A, trained)
         problem = None
-        for tol in _TOLERANCES:
-            todo = np.flatnonzero(gaps > self.slack)
+        for tol in tuple(self._tolerances):
+            todo = np.flatnonzero(~(trained.gaps <= self.slack))
             if not len(todo):
                 break
             problem = problem or KernelProblem(K)
             train = functools.partial(problem.train, C=self.C, tol=tol)
-            trained = self._each(lambda k, todo=todo, train=train: train(self.positive[:, todo[k]]), len(todo))
-            found, shift = np.array([a for a, _ in trained]), np.array([r for _, r in trained])
-            found -= found.mean(axis=1, keepdims=True)  # LIBSVM's sum is 0 but for rounding
-            A[todo], rho[todo] = found, shift
-            gaps[todo] = self._relative_gaps(K, todo, found, shift)
-            self._take_better(K, todo, found, (A, rho, gaps))
-        return A, rho
+            found = self._each(lambda k, todo=todo, train=train: train(self.positive[:, todo[k]]), len(todo))
+            A, rho = np.array([a for a, _ in found]), np.array([r for _, r in found])
+            A -= A.mean(axis=1, keepdims=True)  # LIBSVM's sum is 0 but for rounding
+            trained.improve(todo, A, rho, self._relative_gaps(K, todo, A, rho))
+            self._refine(K, todo, A, trained)
+            if tol != self._tolerances[-1] and not (trained.gaps[todo] <= self.slack).any():
+                self._tolerances.remove(tol)  # nor will it do at other weights
+        return trained
 
-    def _take_better(self, K: np.ndarray, todo: np.ndarray, start: np.ndarray, best: tuple) -> None:
-        """Of machines ``todo`` those refined from ``start`` in place of the best so far, where they are better."""
-        found = refined(K, self._y[todo], start, self.C, self._each)
-        gaps = np.where(found[2], self._relative_gaps(K, todo, *found[:2]), np.inf)
-        better = gaps < best[2][todo]
-        for known, new in zip(best, (*found[:2], gaps), strict=True):
-            known[todo[better]] = new[better]
+    def _refine(self, K: np.ndarray, machines: np.ndarray, start: np.ndarray, trained: Trained) -> None:
+        """Improve ``machines`` by what active sets make of ``start``."""
+        A, rho, at_rest = refined(K, self._y[machines], start, self.C, self._each)
+        A, rho, machines = A[at_rest], rho[at_rest], machines[at_rest]
+        trained.improve(machines, A, rho, self._relative_gaps(K, machines, A, rho))
 
     def _each(self, task: Callable[[int], Any], count: int) -> list:
         """``task`` of 0…count − 1; machines share the processors, and BLAS has one for each."""
@@ -103,18 +117,17 @@ class Machines:
         with thread_controller().limit(limits=1, user_api="blas"):
             return in_threads(task, range(count), self._threads)
 
-    def _judged(self, machines: np.ndarray, K: np.ndarray, A: np.ndarray, rho: np.ndarray):
-        """Of every machine 1ᵀα, the dual value, and the primal one less it."""
+    def _values_and_gaps(self, machines: np.ndarray, K: np.ndarray, A: np.ndarray, rho: np.ndarray):
+        """Of every machine the dual value, and the primal one less it."""
         y, decision = self._y[machines], A @ K
         half_square = 0.5 * (decision * A).sum(axis=1)
-        lengths = (A * y).sum(axis=1)
         hinge = np.maximum(0.0, 1 - y * (decision - rho[:, None])).sum(axis=1)
-        values = lengths - half_square
-        return lengths, values, half_square + self.C * hinge - values
+        values = (A * y).sum(axis=1) - half_square
+        return values, half_square + self.C * hinge - values
 
     def _relative_gaps(self, K: np.ndarray, machines: np.ndarray, A: np.ndarray, rho: np.ndarray) -> np.ndarray:
-        _, values, gaps = self._judged(machines, K, A, rho)
-        return gaps / np.abs(values)
+        values, gaps = self._values_and_gaps(machines, K, A, rho)
+        return np.where(values > 0, gaps / np.where(values > 0, values, 1.0), np.inf)
 
     def bend(self, point: Point) -> np.ndarray:
         """The part of the second derivative of J that comes from α following β, ``[nodes, nodes]``, never negative.
@@ -127,10 +140,9 @@ class Machines:
 
 
 def _bend(K: np.ndarray, free: np.ndarray, turns: np.ndarray) -> np.ndarray:
-    nodes = len(turns)
-    if len(free) < 2:
-        return np.zeros((nodes, nodes))
-    V = turns[:, free].T  # [free, nodes]
-    found = solved(K, free, np.column_stack([V, np.ones(len(free))]))
-    SV, s1 = found[:, :-1], found[:, -1]
-    return V.T @ SV - np.outer(SV.sum(axis=0), SV.sum(axis=0)) / s1.sum()
+    try:
+        if len(free) > 1:
+            return FreeItems(K, free).curvature(turns[:, free].T)
+    except np.linalg.LinAlgError:  # a given matrix that is no kernel: its machines exist, their derivative does not
+        pass
+    return np.zeros((len(turns), len(turns)))

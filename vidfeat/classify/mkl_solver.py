@@ -39,8 +39,9 @@ def judged(point: Point, groups: list[np.ndarray], steps: int, tol: float = np.i
 def simplemkl(machines: Machines, groups: list[np.ndarray], tol: float, max_iter: int) -> Solution:
     """min over β on the simplices of J(β) = Σ_c max_α (1ᵀα − ½ aᵀK(β)a), from uniform weights.
 
-    Each step minimises a quadratic model, ∇J = −falls and the bend of :meth:`Machines.bend`, over the simplices, and
-    goes as far towards its minimum as J falls. J is convex for concatenation; for averaging a local minimum is found.
+    Each step minimises a quadratic model over the simplices, of −1/J as far as that is convex (:func:`_straightened`),
+    with ∇J = −falls and the bend of :meth:`Machines.bend`, and goes as far towards its minimum as J falls. J is convex
+    for concatenation; for averaging a local minimum is found.
 
     Source: A. Rakotomamonjy, F. Bach, S. Canu, Y. Grandvalet, *SimpleMKL*, 2008 (problem and gradient; its reduced
     gradient step takes many more machines); O. Chapelle, A. Rakotomamonjy, *Second order optimization of kernel
@@ -65,8 +66,8 @@ def simplemkl(machines: Machines, groups: list[np.ndarray], tol: float, max_iter
 def _straightened(bend: np.ndarray, point: Point) -> np.ndarray:
     """What the second derivative of J has more than that of −1/J (times J²), as far as it stays positive.
 
-    Where no item is at the bound, J(sβ) = J(β)/s, and 1/J, the squared margin, is concave with little curvature: a
-    quadratic model of it holds from β = 1/N to β = 1, one of J only as far as β doubles.
+    Where no item is at the bound, J(sβ) = J(β)/s, and 1/J (of one machine, its squared margin) is concave with little
+    curvature: a quadratic model of it holds from β = 1/N to β = 1, one of J only as far as β doubles.
     """
     slope = -point.fall
     share = min(2.0 / point.value, 0.999 / float(slope @ np.linalg.solve(bend, slope)))

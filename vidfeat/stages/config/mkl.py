@@ -83,9 +83,7 @@ class MklTrainConfig:
         1e-3, "Relative duality gap (averaging: stationarity) at which the learning stops.", panel=_LEARNING
     )
     max_iter: int = option(100, "Steps at most.", panel=_LEARNING)
-    memory: float = option(
-        1.0, "rbf, intersection: GB of Gram matrices kept instead of computed anew.", panel=_LEARNING
-    )
+    memory: float = option(1.0, "GB of Gram matrices kept instead of computed anew.", panel=_LEARNING)
 
     def __post_init__(self) -> None:
         check_positive(self, "folds", "levels", "gamma", "tolerance", "max_iter")
