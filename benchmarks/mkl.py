@@ -29,7 +29,7 @@ LARGE = {"items": 3000, "nodes": 63, "dimension": 512, "classes": 20}
 PEERS = [
     ({"items": 400, "nodes": 15, "dimension": 512, "classes": 5}, ("easymkl", "gram")),
     ({"items": 2000, "nodes": 15, "dimension": 512, "classes": 5}, ("easymkl",)),
-    ({"items": 3000, "nodes": 15, "dimension": 512, "classes": 20}, ("easymkl",)),
+    ({"items": 3000, "nodes": 15, "dimension": 512, "classes": 10}, ("easymkl",)),
 ]
 SMALL = {"items": 300, "nodes": 15, "dimension": 128, "classes": 5}
 C = 10.0

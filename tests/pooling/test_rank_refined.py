@@ -12,7 +12,8 @@ from vidfeat.crew import torch_threads
 from vidfeat.errors import UsageError
 from vidfeat.pooling import rank_pool, rank_solver
 from vidfeat.pooling.frames import Frames
-from vidfeat.pooling.rank_spaces import FrameSpace, RefinedSpace
+from vidfeat.pooling.rank_refined import RefinedFrameSpace
+from vidfeat.pooling.rank_spaces import FrameSpace
 
 
 @pytest.fixture(autouse=True)
@@ -43,7 +44,7 @@ def test_the_optimum_is_that_of_float64(shape, kind, C, epsilon):
 
 def test_the_kernel_is_that_of_float32_only_where_its_error_can_be_mended():
     v = single(60, 90, "walk")
-    assert isinstance(solved_in(v, 2.0).space, RefinedSpace)
+    assert isinstance(solved_in(v, 2.0).space, RefinedFrameSpace)
     assert type(solved_in(v, 1e6).space) is FrameSpace
     assert type(solved_in(v.double(), 2.0).space) is FrameSpace
     assert type(solved_in(1e10 * v, 2.0).space) is FrameSpace
@@ -65,7 +66,7 @@ def test_a_poor_kernel_is_mended_and_the_certificate_tells(monkeypatch):
     monkeypatch.setattr(Frames, "single_gram", lambda self: exact(self) + 1e-5 * (noise + noise.T))
     v = single(60, 90, "walk")
     pooled = solved_in(v, 20.0)
-    assert isinstance(pooled.space, RefinedSpace)
+    assert isinstance(pooled.space, RefinedFrameSpace)
     assert max(pooled.point.relative_gap) <= DUALITY_GAP
     np.testing.assert_allclose(pooled.u[0], rank_pool(v.double(), 20.0), atol=FLOAT32)
 
@@ -123,10 +124,10 @@ def test_compiled_products(shape):
 
 def test_short_videos_are_not_worth_it(monkeypatch):
     v = single(60, 90, "walk")
-    assert isinstance(solved_in(v, 2.0).space, RefinedSpace)
+    assert isinstance(solved_in(v, 2.0).space, RefinedFrameSpace)
     monkeypatch.undo()
     assert type(solved_in(v, 2.0).space) is FrameSpace
-    assert isinstance(solved_in(single(300, 310, "walk"), 2.0).space, RefinedSpace)
+    assert isinstance(solved_in(single(300, 310, "walk"), 2.0).space, RefinedFrameSpace)
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 9), (3, 5), (4, 8), (5, 512), (7, 600), (96, 513), (101, 40), (197, 96)])
@@ -138,7 +139,7 @@ def test_the_compiled_gram_matrix(shape, threads, monkeypatch):
     random = np.random.default_rng(0)
     v = random.normal(size=shape).astype(np.float32)
     found = np.full((len(v), len(v)), np.nan)
-    module.single_gram(v, found, threads)
+    module.single_gram([v], found, threads)
     exact = v.astype(float) @ v.astype(float).T
     size = np.linalg.norm(v.astype(float), axis=1)
     assert (abs(found - exact) <= SINGLE_SUM * size[:, None] * size).all()
@@ -152,7 +153,7 @@ def test_the_compiled_gram_matrix_is_the_same_on_any_number_of_threads(monkeypat
     v = np.random.default_rng(0).normal(size=(130, 700)).astype(np.float32)
     results = [np.empty((130, 130)) for _ in range(4)]
     for threads, result in enumerate(results, start=1):
-        module.single_gram(v, result, threads)
+        module.single_gram([v], result, threads)
     assert all(np.array_equal(results[0], result) for result in results)
 
 
@@ -163,7 +164,7 @@ def test_the_compiled_gram_matrix_shows_frames_that_are_not_finite(bad):
     v = np.ones((9, 20), dtype=np.float32)
     v[4, 7] = bad
     found = np.empty((9, 9))
-    single_gram(v, found, 1)
+    single_gram([v], found, 1)
     assert not np.isfinite(found[4]).any()
     assert (np.delete(np.delete(found, 4, 0), 4, 1) == 20).all()
 
@@ -243,7 +244,7 @@ def test_one_step_of_compiled_code_ends_what_a_kernel_in_float32_leaves():
     frames = Frames(v[None])
     rough = FrameSpace.of(frames.single_gram(), frames.real, 2.0)
     start, _ = rank_solver.solve(rough, 0.1, retry=False)
-    space = RefinedSpace(rough.kernel, frames.real, 2.0, rough.base, 1, frames)
+    space = RefinedFrameSpace(rough.kernel, frames.real, 2.0, rough.base, 1, frames)
     alpha, fit, steps = space.first_steps(0.1, start.x, 500)
     assert steps == [1]
     np.testing.assert_allclose(fit, frames.predict(frames.combine(alpha)), rtol=FLOAT64)

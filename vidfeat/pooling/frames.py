@@ -15,6 +15,8 @@ _BLOCK = {"cpu": 1 << 20, "cuda": 1 << 27}
 _WHOLE = {"cpu": 1 << 23, "cuda": 1 << 27}
 # Numbers of a product that stay in the cache of a core until they are converted.
 _PRODUCT = 1 << 17
+# Frames that are put down by feature at a time.
+_COLUMNS = 4096
 # Frames per block of a Gram matrix on a CPU: smaller blocks save more of its symmetric half, but multiply slower.
 _GRAM_BLOCK = 100
 
@@ -53,7 +55,8 @@ class Frames:
         result = self.v.new_zeros(B, T, T, dtype=torch.float64)
         within = self.threads if B == 1 else 1  # one video; several are shared among the threads
         squares = (out[:length, :length].numpy() for out, length in zip(result, self.lengths, strict=True))
-        shared(single_gram, [(*both, within) for both in zip(self.arrays(), squares, strict=True)], self.threads)
+        videos = ([v] for v in self.arrays())
+        shared(single_gram, [(*both, within) for both in zip(videos, squares, strict=True)], self.threads)
         return result
 
     def gram(self) -> Tensor:
@@ -75,6 +78,20 @@ class Frames:
         # Sums of D² numbers are read and written with every block: it should hold enough frames to be worth it.
         for videos, rows in self.places(rows=max(self.block // D, D // 4, 1)):
             _add_gram((self._block(videos, rows) * kept[videos, rows, None]).mT, result[videos], first=False)
+        return result
+
+    def single_feature_gram(self, kept: Tensor) -> Tensor:
+        """:meth:`feature_gram` of float32 frames from float32 products, as float64."""
+        B, T, D = self.shape
+        if self.v.device.type != "cpu":
+            v = self.v[self.videos, :T].masked_fill(kept[:, :, None] == 0, 0.0)
+            return (v.mT @ v).to(torch.float64)
+        from vidfeat.pooling.single_gram import single_gram
+
+        result = self.v.new_empty(B, D, D, dtype=torch.float64)
+        within = self.threads if B == 1 else 1
+        videos = (_by_feature(*both) for both in zip(self.arrays(), kept.numpy(), strict=True))
+        shared(single_gram, [(*both, within) for both in zip(videos, result.numpy(), strict=True)], self.threads)
         return result
 
     def predict(self, u: Tensor) -> Tensor:
@@ -194,6 +211,13 @@ class Frames:
         if self.memory is None or self.memory.numel() < shape.numel():
             self.memory = self.v.new_empty(shape.numel(), dtype=torch.float64)
         return self.memory[: shape.numel()].view(shape)
+
+
+def _by_feature(v: np.ndarray, kept: np.ndarray) -> Iterator[np.ndarray]:
+    """The frames of ``v [T, D]`` with ``kept [T or more]`` in parts ``[D, t]``."""
+    for start in range(0, len(v), _COLUMNS):
+        part, own = torch.from_numpy(v[start : start + _COLUMNS]), kept[start : min(start + _COLUMNS, len(v))] != 0
+        yield (part if own.all() else part[torch.from_numpy(own)]).T.contiguous().numpy()
 
 
 def _add_gram(v: Tensor, out: Tensor, first: bool) -> None:

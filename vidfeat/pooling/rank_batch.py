@@ -9,8 +9,9 @@ from torch import Tensor
 
 from vidfeat.crew import crew, torch_threads
 from vidfeat.pooling.frames import Frames
+from vidfeat.pooling.rank_refined import RefinedFeatureSpace, RefinedFrameSpace
 from vidfeat.pooling.rank_solver import SUSPICIOUS, Point, solve
-from vidfeat.pooling.rank_spaces import FeatureSpace, FrameSpace, RefinedSpace
+from vidfeat.pooling.rank_spaces import FeatureSpace, FrameSpace
 
 Group, Result = TypeVar("Group"), TypeVar("Result")
 
@@ -22,13 +23,16 @@ _CPU_GROUP, _CUDA_GROUP = 1 << 22, 1 << 27
 # costs in Python is little, and there are groups for all threads.
 _CPU_WORK = 1 << 29
 
-# Frames from which on a Gram matrix in float32 saves more than it costs to mend it.
+# Frames and features from which on a Gram matrix in float32 saves more than it costs to mend it.
 _FEWEST_REFINED = 100
 # Frames from which on torch may share a matrix of theirs among threads. Where that gains little, torch's threads, which
 # stay busy waiting for more, would be in the way of those that compute the Gram matrix.
 _FEWEST_SHARED = 500
 # C T max K_tt times this bounds how much of an error a refinement leaves, with K from products in float32; pessimistic.
 _SINGLE_ROUNDING = 1e-6
+# C tr VᵀV times these should be below 1 for VᵀV from products in float32, and for its factor in float32: a refinement
+# then leaves a hundredth or less (measured).
+_SINGLE_PRODUCTS, _SINGLE_FACTOR = 1e-7, 1e-6
 
 # Inner products of features up to this size stay far from float64 overflow.
 LARGEST = 1e100
@@ -88,12 +92,11 @@ def group_frames(v: Tensor, lengths: list[int], chosen: list[int]) -> Frames:
 def pool_group(frames: Frames, C: float, epsilon: float) -> Pooled:
     """Solve a group. FloatingPointError if frames are not finite, or too large for products of them to be."""
     _, T, D = frames.shape
+    if frames.are_single and min(T, D) >= _FEWEST_REFINED:
+        refined = _pool_refined_frames(frames, C, epsilon) if T <= D else _pool_refined_features(frames, C, epsilon)
+        if refined is not None:
+            return refined
     if T <= D:
-        if frames.are_single and T >= _FEWEST_REFINED:
-            with torch_threads(1 if T < _FEWEST_SHARED else None):
-                refined = _pool_refined(frames, C, epsilon)
-            if refined is not None:
-                return refined
         space = FrameSpace.of(finite_gram(frames.gram()), frames.real, C, frames.threads)
         point, steps = solve(space, epsilon)
         return Pooled(frames.combine(point.x), point, steps, space)
@@ -102,22 +105,37 @@ def pool_group(frames: Frames, C: float, epsilon: float) -> Pooled:
     return Pooled(point.x, point, steps, space)
 
 
-def _pool_refined(frames: Frames, C: float, epsilon: float) -> Pooled | None:
+def _pool_refined_frames(frames: Frames, C: float, epsilon: float) -> Pooled | None:
     """Solve a group with a Gram matrix computed in float32, the optimum of which is then corrected in float64.
 
     None where that is not certain to reach the accuracy of float64.
     """
-    kernel = frames.single_gram()
-    if not (C * frames.shape[1] * kernel.diagonal(dim1=-2, dim2=-1).amax() * _SINGLE_ROUNDING < 1):
+    T = frames.shape[1]
+    with torch_threads(1 if T < _FEWEST_SHARED else None):
+        kernel = frames.single_gram()
+        if not (C * T * kernel.diagonal(dim1=-2, dim2=-1).amax() * _SINGLE_ROUNDING < 1):
+            return None
+        rough = FrameSpace.of(kernel, frames.real, C, frames.threads)
+        point, steps = solve(rough, epsilon, retry=False)
+        space = RefinedFrameSpace(kernel, frames.real, C, rough.base, frames.threads, frames)
+        point, more = solve(space, epsilon, start=point.x, retry=False)
+        if not max(point.relative_gap) <= SUSPICIOUS:
+            return None
+        steps = [first + second for first, second in zip(steps, more, strict=True)]
+        return Pooled(frames.combine(point.x), point, steps, space)
+
+
+def _pool_refined_features(frames: Frames, C: float, epsilon: float) -> Pooled | None:
+    """The same in feature space."""
+    matrix = frames.single_feature_gram(frames.real)
+    size = C * float(matrix.diagonal(dim1=-2, dim2=-1).sum(dim=-1).amax())
+    if not size * _SINGLE_PRODUCTS < 1:
         return None
-    rough = FrameSpace.of(kernel, frames.real, C, frames.threads)
-    point, steps = solve(rough, epsilon, retry=False)
-    space = RefinedSpace(kernel, frames.real, C, rough.base, frames.threads, frames)
-    point, more = solve(space, epsilon, start=point.x, retry=False)
+    space = RefinedFeatureSpace.of(frames, matrix, C, single=size * _SINGLE_FACTOR < 1)
+    point, steps = solve(space, epsilon, retry=False)
     if not max(point.relative_gap) <= SUSPICIOUS:
         return None
-    steps = [first + second for first, second in zip(steps, more, strict=True)]
-    return Pooled(frames.combine(point.x), point, steps, space)
+    return Pooled(point.x, point, steps, space)
 
 
 def finite_gram(matrix: Tensor) -> Tensor:

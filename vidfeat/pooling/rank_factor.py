@@ -26,7 +26,7 @@ def triangular_factor(matrix: Tensor, shift: float, careful: bool = False) -> Te
         shifted.diagonal(dim1=-2, dim2=-1).add_(shift)
         factor, failed = torch.linalg.cholesky_ex(shifted)
         if not failed.any():
-            return factor.contiguous()  # LAPACK's are by columns, compiled code reads rows
+            return factor
     values, vectors = torch.linalg.eigh(matrix)
     roots = (values.clamp(min=0.0) + shift).sqrt()
     upper = torch.linalg.qr(roots[..., None] * vectors.mT, mode="r").R

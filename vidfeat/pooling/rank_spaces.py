@@ -14,10 +14,6 @@ from vidfeat.crew import shared
 from vidfeat.pooling.frames import Frames
 from vidfeat.pooling.rank_factor import FeatureFactor, FrameFactor, Without, triangular_factor
 
-# Refinements of a solution at most, and the share of a right side whose square drowns in rounding.
-_REFINEMENTS = 5
-_REFINED = 1e-7
-
 
 @dataclass(frozen=True)
 class FrameSpace:
@@ -31,7 +27,8 @@ class FrameSpace:
 
     @classmethod
     def of(cls, kernel: Tensor, real: Tensor, C: float, threads: int = 1) -> "FrameSpace":
-        return cls(kernel, real, C, triangular_factor(kernel, 1.0 / C), threads)
+        # LAPACK's are by columns, compiled code reads rows.
+        return cls(kernel, real, C, triangular_factor(kernel, 1.0 / C).contiguous(), threads)
 
     @property
     def size(self) -> int:
@@ -112,75 +109,6 @@ class FrameSpace:
 
 
 @dataclass(frozen=True)
-class RefinedSpace(FrameSpace):
-    """Frame space of float32 frames whose kernel K̃ was computed in float32.
-
-    Newton systems are solved with K̃, what they leave is measured with the frames in float64: K α = V(Vᵀα). An error
-    of α shrinks by a factor of about C‖K̃ − K‖ with every solve, and the certificate is one of the frames.
-    """
-
-    frames: Frames | None = None
-
-    is_exact = False
-
-    def first_steps(self, epsilon: float, start: Tensor, max_steps: int) -> tuple[Tensor, Tensor, list[int]]:
-        """One Newton step from the optimum ``start`` of K̃, and K α."""
-        if not (self.is_compiled and self.frames.is_read_directly):
-            return start, self.predict(start), [0] * len(start)
-        from vidfeat.pooling.rank_kernels import correct
-
-        alpha, fit = start.clone(), torch.zeros_like(start)
-        rows = [
-            (v, *squares, float(self.C), float(epsilon), own, its_fit[: len(own)].numpy())
-            for (own, *squares), v, its_fit in zip(self._arrays(alpha), self.frames.arrays(), fit, strict=True)
-        ]
-        return alpha, fit, shared(correct, rows, self.threads)
-
-    def of_videos(self, videos: list[int]) -> "RefinedSpace":
-        if len(videos) == len(self.real):
-            return self
-        return replace(super().of_videos(videos), frames=self.frames.of(torch.tensor(videos)))
-
-    def predict(self, alpha: Tensor) -> Tensor:
-        """V u."""
-        return self.frames.combine_and_predict(alpha)[1]
-
-    def minimise(self, S: Tensor, aim: Tensor, alpha: Tensor, fit: Tensor) -> Tensor:
-        """As a correction of ``alpha`` with ``fit`` = K alpha."""
-        right = aim - fit - alpha / self.C
-        off = alpha * (1.0 - S)
-        if off.any():
-            right = right + super().predict(off)
-        return alpha - off + super().factor(S).solve(right)
-
-    def factor(self, S: Tensor) -> "RefinedFactor":
-        """Solver of the Newton systems of the sets S ``[B, T]`` (1 on S, else 0)."""
-        return RefinedFactor(self, super().factor(S), S)
-
-
-@dataclass(frozen=True)
-class RefinedFactor:
-    """Solves (K_SS + I/C) a_S = b_S, a = 0 off S, with a factor of K̃ in place of K."""
-
-    space: RefinedSpace
-    factor: FrameFactor
-    S: Tensor
-
-    def solve(self, right: Tensor) -> Tensor:
-        """a ``[B, T]`` of b ``[B, T]``."""
-        right = right * self.S
-        solution = self.factor.solve(right)
-        size = torch.linalg.vector_norm(right, dim=1)
-        for _ in range(_REFINEMENTS):
-            left = (right - self.space.predict(solution) - solution / self.space.C) * self.S
-            solution = solution + self.factor.solve(left)
-            # The next one would be smaller than this by the same factor again.
-            if (torch.linalg.vector_norm(left, dim=1) <= _REFINED * size).all():
-                break
-        return solution
-
-
-@dataclass(frozen=True)
 class FeatureSpace:
     """Unknown u [B, D]:  (V_SᵀV_S + I/C) u = V_Sᵀ (t_S − ε s_S), for videos with more frames than features."""
 
@@ -189,9 +117,10 @@ class FeatureSpace:
     base: Tensor | None = None  # factor of VᵀV + I/C; None: factor every set anew, carefully
 
     @classmethod
-    def of(cls, frames: Frames, gram: Tensor, C: float) -> "FeatureSpace":
+    def of(cls, frames: Frames, gram: Tensor, C: float, **options) -> "FeatureSpace":
         """``gram`` is VᵀV ``[B, D, D]``."""
-        return cls(frames, C, triangular_factor(gram, 1.0 / C))
+        space = cls(frames, C, **options)
+        return replace(space, base=space.triangle(gram))
 
     @property
     def real(self) -> Tensor:
@@ -227,8 +156,15 @@ class FeatureSpace:
             if without.is_few(self.size):
                 removed = self.frames.take(without.index) * without.real[:, :, None] if without.count else None
                 return FeatureFactor(self.base, removed)
-        matrix = self.frames.feature_gram(S)
-        return FeatureFactor(triangular_factor(matrix, 1.0 / self.C, careful=self.base is None), None)
+        return FeatureFactor(self.triangle(self.gram(S), careful=self.base is None), None)
+
+    def triangle(self, matrix: Tensor, careful: bool = False) -> Tensor:
+        """L with L Lᵀ = matrix + I/C."""
+        return triangular_factor(matrix, 1.0 / self.C, careful)
+
+    def gram(self, S: Tensor) -> Tensor:
+        """V_SᵀV_S ``[B, D, D]``."""
+        return self.frames.feature_gram(S)
 
     def minimise(self, S: Tensor, aim: Tensor, u: Tensor, fit: Tensor) -> Tensor:
         """The lowest point of the quadratic piece of S ``[B, T]`` (1 on S, else 0), wherever ``u`` is."""

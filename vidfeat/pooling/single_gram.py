@@ -1,5 +1,6 @@
-"""Gram matrices of float32 frames on a CPU."""
+"""Gram matrices of float32 frames, or of their features, on a CPU."""
 
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
@@ -10,17 +11,20 @@ from vidfeat.crew import shared
 _SHARE = 1 << 27
 
 
-def single_gram(v: np.ndarray, out: np.ndarray, threads: int) -> None:
-    """out = V Vᵀ ``[T, T]``, float64, of sums of up to 512 products in float32. The same for any number of threads.
+def single_gram(parts: Iterable[np.ndarray], out: np.ndarray, threads: int) -> None:
+    """out = Σ V Vᵀ ``[T, T]`` over parts of V's columns, float64, of sums of up to 512 products in float32.
 
-    v: C-contiguous float32 ``[T, D]``.
+    The same for any number of threads.
+
+    parts: C-contiguous float32 ``[T, columns]`` each.
     """
     from vidfeat.pooling.gram_kernels import BEYOND, lower_gram, mirror
 
-    T, D = v.shape
+    T = len(out)
     lower = np.zeros((T + BEYOND, T + BEYOND))
-    parts = max(1, min(threads, T * T * D // (2 * _SHARE)))
-    # Of equal area, as rows of the lower half become longer.
-    edges = [int(T * (part / parts) ** 0.5) // 4 * 4 for part in range(parts)] + [T]
-    shared(lower_gram, [(v, *rows, lower) for rows in pairwise(edges)], parts)
+    for v in parts:
+        shares = max(1, min(threads, T * v.size // (2 * _SHARE)))
+        # Of equal area, as rows of the lower half become longer.
+        edges = [int(T * (share / shares) ** 0.5) // 4 * 4 for share in range(shares)] + [T]
+        shared(lower_gram, [(v, *rows, lower) for rows in pairwise(edges)], shares)
     mirror(lower, out)
