@@ -34,11 +34,14 @@ def test_gram_is_the_sum_of_the_scaled_kernels(beta, memory, centre):
 def test_grams_are_kept_as_far_as_memory_goes():
     space = LinearNodes(nodes(), "concatenation", False, TWO, single=False)
     space.gram(WEIGHTS)
-    assert not space._kept  # the first weights come once
-    space.gram(np.array([0.5, 0.5, 0, 0, 0, 0, 0]))
-    first = space._kept[1]
+    assert not space._kept
+    space.gram(np.array([0.5, 0, 0, 0.5, 0, 0, 0]))
+    assert sorted(space._kept) == [0, 3]
+    first = space._kept[3]
     space.gram(np.array([0, 0.5, 0.2, 0.3, 0, 0, 0]))
-    assert sorted(space._kept) == [1, 2] and space._kept[1] is first
+    assert sorted(space._kept) == [3] and space._kept[3] is first
+    space.gram(np.array([0, 0.5, 0.2, 0.3, 0, 0, 0]))
+    assert sorted(space._kept) == [1, 3]  # as far as memory goes
     assert LinearNodes(nodes(), "concatenation", False, np.inf, single=False)._most == 7
 
 

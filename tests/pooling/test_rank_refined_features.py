@@ -8,7 +8,7 @@ from test_rank_pool import video
 from tolerances import DUALITY_GAP, FLOAT32, FLOAT64, SINGLE_SUM
 
 import vidfeat.pooling.frames as frames_module
-from vidfeat.pooling import rank_batch, rank_pool
+from vidfeat.pooling import rank_batch, rank_pool, single_gram
 from vidfeat.pooling.frames import Frames
 from vidfeat.pooling.rank_factor import triangular_factor
 from vidfeat.pooling.rank_refined import RefinedFeatureSpace
@@ -99,7 +99,9 @@ def test_batches_of_padded_videos():
 
 @pytest.mark.parametrize("columns", [7, 4096])
 def test_the_matrix_of_some_frames(columns, monkeypatch):
-    monkeypatch.setattr(frames_module, "_COLUMNS", columns)
+    monkeypatch.setattr(frames_module, "_SINGLE_SUM", columns)
+    monkeypatch.setattr(frames_module, "_PART", 1)
+    monkeypatch.setattr(single_gram, "_SHARE", 1)
     v = torch.stack([single(50, 13, seed=seed) for seed in range(2)])
     real = torch.ones(2, 50, dtype=torch.float64)
     real[1, 30:] = 0
@@ -111,6 +113,34 @@ def test_the_matrix_of_some_frames(columns, monkeypatch):
             found, wanted = frames.single_feature_gram(own), frames.feature_gram(own)
             np.testing.assert_allclose(found, wanted, atol=SINGLE_SUM * 50)
             assert torch.equal(found, found.mT)
+            on_gpu = frames_module._single_products(v.masked_fill(own[:, :, None] == 0, 0.0).mT)
+            np.testing.assert_allclose(on_gpu, wanted, atol=SINGLE_SUM * 50)
+
+
+def test_a_gradient_out_of_reach_of_refinement_is_that_of_float64(monkeypatch):
+    v = single(120, 40)
+    frames, S = Frames(v[None]), torch.ones(1, 120, dtype=torch.float64)
+    right = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 40)))
+    exact = FeatureSpace.of(frames, frames.feature_gram(S), 20.0).factor(S).solve(right)
+    wrong = RefinedFeatureSpace.of(frames, 0.5 * frames.feature_gram(S), 20.0)
+    np.testing.assert_allclose(wrong.factor(S).solve(right), exact, rtol=FLOAT64)
+
+
+def test_padding_of_videos_that_lose_frames():
+    """Frames taken out of a factor are filled up to the same number for all videos, from wherever."""
+    lengths = [120, 100]
+    batch = torch.full((2, 120, 90), torch.nan)
+    for row, length in enumerate(lengths):
+        batch[row, :length] = single(length, 90, seed=row)
+    for dtype in (torch.float32, torch.float64):
+        v = batch.to(dtype, copy=True).requires_grad_()
+        rank_pool(v, 2.0, 6.0, lengths).square().sum().backward()
+        assert v.grad.isfinite().all()
+        for row, length in enumerate(lengths):
+            alone = batch[row, :length].detach().double().requires_grad_()
+            rank_pool(alone, 2.0, 6.0).square().sum().backward()
+            scale = float(alone.grad.abs().max())
+            np.testing.assert_allclose(v.grad[row, :length], alone.grad, atol=3 * FLOAT32 * scale)
 
 
 def test_a_factor_that_float32_cannot_have_is_one_of_float64():

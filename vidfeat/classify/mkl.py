@@ -113,7 +113,7 @@ class MultipleKernelSVC(ClassifierMixin, BaseEstimator):
         self.coef_ = self.machines_ = None
         if self.kernel == "linear" and self._shapes is not None:
             self.coef_ = [
-                np.stack([stream.weights(own[place], a) for own, a in zip(self._betas(), self.dual_coef_, strict=True)])
+                stream.weights(self._betas()[:, place], self.dual_coef_)
                 for stream, place in zip(space.streams, space.places, strict=True)
             ]
         elif self._shapes is not None:

@@ -23,7 +23,7 @@ class KernelNodes:
     ):
         self.n_items, self.n_nodes, _ = values.shape
         self._values, self._averaging, self._kernel_and_gamma = values, combination == AVERAGING, (kernel, gamma)
-        self._most = int(memory // (8 * self.n_items**2))
+        self._most = int(min(memory / (8 * self.n_items**2), self.n_nodes**2))
         self._kept: dict[tuple[int, int], np.ndarray] = {}
         self.scales = np.ones(self.n_nodes)
         traces = [_trace(self._kernel(node, node), centre) for node in range(self.n_nodes)]

@@ -34,7 +34,7 @@ class LinearNodes:
         size = np.dtype(self._precision).itemsize * self.n_items**2
         self._most = int(min(memory / size, self.n_nodes))
         self._kept: dict[int, np.ndarray] = {}
-        self._is_first = True
+        self._before = np.array([], int)
         self._means = values.mean(axis=0, dtype=np.float64)
         traces, sides = np.empty((2, self.n_nodes)), np.empty((self.n_nodes, self.n_items))
         for node, mean in enumerate(self._means):
@@ -83,13 +83,18 @@ class LinearNodes:
         w = np.stack([(A @ self._scaled(node)).ravel() for node in range(self.n_nodes)])
         return (w @ w.T).astype(np.float64)
 
-    def weights(self, beta: np.ndarray, a: np.ndarray) -> np.ndarray:
-        """``[nodes, D]``: the decision value of nodes ψ_n as they come is Σ_n ψ_n · weights_n, plus an intercept."""
+    def weights(self, betas: np.ndarray, A: np.ndarray) -> np.ndarray:
+        """``[machines, nodes, D]`` for ``betas [machines, nodes]`` and ``A [machines, n]``: the decision value of nodes
+        ψ_n as they come is Σ_n ψ_n · weights_n, plus an intercept."""
+        result = np.zeros((len(A), *self._values.shape[1:]))
         if self._averaging:
-            return (beta / np.sqrt(self.scales))[:, None] * (a @ self._mean(beta))
-        result = np.zeros(self._values.shape[1:])
-        for node in np.flatnonzero(beta):
-            result[node] = beta[node] / self.scales[node] * (a @ self._node(node))
+            for beta in np.unique(betas, axis=0):
+                own = (betas == beta).all(axis=1)
+                towards = A[own] @ self._mean(beta)
+                result[own] = (beta / np.sqrt(self.scales))[:, None] * towards[:, None]
+            return result
+        for node in np.flatnonzero(betas.any(axis=0)):
+            result[:, node] = betas[:, node, None] / self.scales[node] * (A @ self._node(node))
         return result
 
     def _node(self, node: int) -> np.ndarray:
@@ -110,13 +115,13 @@ class LinearNodes:
         return mean
 
     def _keep(self, active: np.ndarray) -> None:
-        """Of the nodes with weight, as many as there is memory for; but not at the first weights, which come once."""
+        """Of the nodes with weight, now and at the weights before, as many as there is memory for."""
         self._kept = {node: gram for node, gram in self._kept.items() if node in active}
-        for node in [] if self._is_first else active:
+        for node in np.intersect1d(active, self._before):
             if node not in self._kept and len(self._kept) < self._most:
                 values = self._scaled(node)
                 self._kept[node] = values @ values.T  # half the multiplications, as above
-        self._is_first = False
+        self._before = active
 
     def _add_side_by_side(self, K: np.ndarray, nodes: list[int], beta: np.ndarray) -> None:
         """Add Σ_n β_n Ψ_n Ψ_nᵀ to K, of several nodes with each product."""

@@ -100,8 +100,8 @@ class Machines:
             A -= A.mean(axis=1, keepdims=True)  # LIBSVM's sum is 0 but for rounding
             trained.improve(todo, A, rho, self._relative_gaps(K, todo, A, rho))
             self._refine(K, todo, A, trained)
-            if tol != self._tolerances[-1] and not (trained.gaps[todo] <= self.slack).any():
-                self._tolerances.remove(tol)  # nor will it do at other weights
+            if tol != self._tolerances[-1] and not (trained.gaps <= self.slack).any():
+                self._tolerances.remove(tol)  # will do for no machine at other weights either
         return trained
 
     def _refine(self, K: np.ndarray, machines: np.ndarray, start: np.ndarray, trained: Trained) -> None:

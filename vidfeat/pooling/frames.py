@@ -9,14 +9,15 @@ import torch
 from torch import Tensor
 
 from vidfeat.crew import shared
+from vidfeat.precision import products
 
 # Numbers converted to float64 at a time, and numbers of a video that is still converted whole.
 _BLOCK = {"cpu": 1 << 20, "cuda": 1 << 27}
 _WHOLE = {"cpu": 1 << 23, "cuda": 1 << 27}
 # Numbers of a product that stay in the cache of a core until they are converted.
 _PRODUCT = 1 << 17
-# Frames that are put down by feature at a time.
-_COLUMNS = 4096
+# Numbers that are put down by feature at a time, and products that are summed in float32.
+_PART, _SINGLE_SUM = 1 << 23, 512
 # Frames per block of a Gram matrix on a CPU: smaller blocks save more of its symmetric half, but multiply slower.
 _GRAM_BLOCK = 100
 
@@ -48,8 +49,7 @@ class Frames:
         """K = V Vᵀ ``[B, T, T]`` of float32 frames from float32 products: half the time of :meth:`gram`, as float64."""
         B, T, _ = self.shape
         if self.v.device.type != "cpu":
-            v = self.v[self.videos, :T].masked_fill(self.real[:, :, None] == 0, 0.0)
-            return (v @ v.mT).to(torch.float64)
+            return _single_products(self.v[self.videos, :T].masked_fill_(self.real[:, :, None] == 0, 0.0))
         from vidfeat.pooling.single_gram import single_gram
 
         result = self.v.new_zeros(B, T, T, dtype=torch.float64)
@@ -84,8 +84,7 @@ class Frames:
         """:meth:`feature_gram` of float32 frames from float32 products, as float64."""
         B, T, D = self.shape
         if self.v.device.type != "cpu":
-            v = self.v[self.videos, :T].masked_fill(kept[:, :, None] == 0, 0.0)
-            return (v.mT @ v).to(torch.float64)
+            return _single_products(self.v[self.videos, :T].masked_fill_(kept[:, :, None] == 0, 0.0).mT)
         from vidfeat.pooling.single_gram import single_gram
 
         result = self.v.new_empty(B, D, D, dtype=torch.float64)
@@ -134,8 +133,10 @@ class Frames:
         return result
 
     def take(self, index: Tensor) -> Tensor:
-        """Frames ``index [B, m]`` of each video, ``[B, m, D]``."""
-        return self.v[self.videos[:, None], index].to(torch.float64)
+        """Frames ``index [B, m]`` of each video, ``[B, m, D]``; 0 where there is none."""
+        frames = self.v[self.videos[:, None], index].to(torch.float64)
+        is_real = self.real.gather(1, index) > 0
+        return torch.where(is_real[:, :, None], frames, 0.0)  # whatever stands in the padding
 
     def of(self, videos: Tensor) -> "Frames":
         """The videos numbered ``videos``."""
@@ -213,10 +214,20 @@ class Frames:
         return self.memory[: shape.numel()].view(shape)
 
 
+def _single_products(v: Tensor) -> Tensor:
+    """V Vᵀ in float64 of products of float32 ``v [B, T, D]``, summed up in it as far as on a CPU; never in TF32."""
+    result = v.new_zeros(*v.shape[:2], v.shape[1], dtype=torch.float64)
+    with products("fp32", v.device):
+        for part in v.split(_SINGLE_SUM, dim=2):
+            result += part @ part.mT
+    return result
+
+
 def _by_feature(v: np.ndarray, kept: np.ndarray) -> Iterator[np.ndarray]:
     """The frames of ``v [T, D]`` with ``kept [T or more]`` in parts ``[D, t]``."""
-    for start in range(0, len(v), _COLUMNS):
-        part, own = torch.from_numpy(v[start : start + _COLUMNS]), kept[start : min(start + _COLUMNS, len(v))] != 0
+    step = max(_SINGLE_SUM, _PART // v.shape[1])
+    for start in range(0, len(v), step):
+        part, own = torch.from_numpy(v[start : start + step]), kept[start : min(start + step, len(v))] != 0
         yield (part if own.all() else part[torch.from_numpy(own)]).T.contiguous().numpy()
 
 

@@ -63,7 +63,8 @@ def rank_pool(
 
     Args:
         v: ``[T, D]``, or a padded batch ``[B, T, D]``; float32 or float64. All arithmetic is float64, but for
-            the Gram matrix of float32 frames: the error of its float32 products is mended, and certified, in float64.
+            the Gram matrix of float32 frames or of their features, and its factor: their error is mended, and the
+            result certified, in float64.
         C: weight of the loss, > 0.
         epsilon: half-width of the tube in frames, ≥ 0; from ε = T on, u = 0.
         lengths: integers ``[B]`` for a padded batch, 1 ≤ length ≤ T; whatever the padding holds is ignored, and its

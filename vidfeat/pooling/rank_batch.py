@@ -33,6 +33,8 @@ _SINGLE_ROUNDING = 1e-6
 # C tr VᵀV times these should be below 1 for VᵀV from products in float32, and for its factor in float32: a refinement
 # then leaves a hundredth or less (measured).
 _SINGLE_PRODUCTS, _SINGLE_FACTOR = 1e-7, 1e-6
+# Newton steps and refinements of a solution at most, before all is done again in float64.
+_MOST_REFINED = 50
 
 # Inner products of features up to this size stay far from float64 overflow.
 LARGEST = 1e100
@@ -118,8 +120,8 @@ def _pool_refined_frames(frames: Frames, C: float, epsilon: float) -> Pooled | N
         rough = FrameSpace.of(kernel, frames.real, C, frames.threads)
         point, steps = solve(rough, epsilon, retry=False)
         space = RefinedFrameSpace(kernel, frames.real, C, rough.base, frames.threads, frames)
-        point, more = solve(space, epsilon, start=point.x, retry=False)
-        if not max(point.relative_gap) <= SUSPICIOUS:
+        point, more = solve(space, epsilon, start=point.x, max_steps=_MOST_REFINED, retry=False)
+        if not all(gap <= SUSPICIOUS for gap in point.relative_gap):
             return None
         steps = [first + second for first, second in zip(steps, more, strict=True)]
         return Pooled(frames.combine(point.x), point, steps, space)
@@ -132,8 +134,9 @@ def _pool_refined_features(frames: Frames, C: float, epsilon: float) -> Pooled |
     if not size * _SINGLE_PRODUCTS < 1:
         return None
     space = RefinedFeatureSpace.of(frames, matrix, C, single=size * _SINGLE_FACTOR < 1)
-    point, steps = solve(space, epsilon, retry=False)
-    if not max(point.relative_gap) <= SUSPICIOUS:
+    del matrix  # the space has its factor
+    point, steps = solve(space, epsilon, max_steps=_MOST_REFINED, retry=False)
+    if not all(gap <= SUSPICIOUS for gap in point.relative_gap):
         return None
     return Pooled(point.x, point, steps, space)
 

@@ -62,9 +62,17 @@ class RefinedFrameSpace(FrameSpace):
         """Solver of the Newton systems of the sets S ``[B, T]`` (1 on S, else 0)."""
         return RefinedFactor(self, super().factor(S), S)
 
+    def confined(self, S: Tensor, right: Tensor) -> Tensor:
+        """The part of a right side that counts."""
+        return right * S
+
     def left(self, S: Tensor, right: Tensor, alpha: Tensor) -> Tensor:
         """What of ``right`` is left by ``alpha``, which is 0 off S."""
         return (right - self.predict(alpha) - alpha / self.C) * S
+
+    def exact(self) -> FrameSpace:
+        """The same space with a kernel computed in float64."""
+        return FrameSpace.of(self.frames.gram(), self.real, self.C, self.threads)
 
 
 @dataclass(frozen=True)
@@ -77,7 +85,11 @@ class RefinedFeatureSpace(FeatureSpace):
 
     def minimise(self, S: Tensor, aim: Tensor, u: Tensor, fit: Tensor) -> Tensor:
         """As a correction of ``u`` with ``fit`` = V u."""
-        return u + super().factor(S).solve(self.frames.combine((aim - fit) * S) - u / self.C)
+        factor = super().factor(S)
+        u = u + factor.solve(self.frames.combine((aim - fit) * S) - u / self.C)
+        if factor.base is not self.base:  # made anew, so that it should not be needed once more
+            u = u + factor.solve(self.left(S, self.frames.combine(aim * S), u))
+        return u
 
     def gram(self, S: Tensor) -> Tensor:
         """V_SᵀV_S ``[B, D, D]``, nearly."""
@@ -97,9 +109,17 @@ class RefinedFeatureSpace(FeatureSpace):
         """Solver of the Newton systems of the sets S ``[B, T]`` (1 on S, else 0)."""
         return RefinedFactor(self, super().factor(S), S)
 
+    def confined(self, S: Tensor, right: Tensor) -> Tensor:
+        """The part of a right side that counts: all of it."""
+        return right
+
     def left(self, S: Tensor, right: Tensor, u: Tensor) -> Tensor:
         """What of ``right`` is left by ``u``."""
         return right - self.frames.combine(self.frames.predict(u) * S) - u / self.C
+
+    def exact(self) -> FeatureSpace:
+        """The same space with matrices computed in float64."""
+        return FeatureSpace.of(self.frames, self.frames.feature_gram(self.frames.real), self.C)
 
 
 @dataclass(frozen=True)
@@ -111,13 +131,14 @@ class RefinedFactor:
     S: Tensor
 
     def solve(self, right: Tensor) -> Tensor:
-        """The solution, batch by batch like ``right``; what that holds off S in frame space is ignored."""
-        solution = self.factor.solve(right)
+        """The solution, batch by batch like ``right``; by a factor in float64 where refinements do not get there."""
+        right = self.space.confined(self.S, right)
         size = torch.linalg.vector_norm(right, dim=1)
+        solution = self.factor.solve(right)
         for _ in range(_REFINEMENTS):
             left = self.space.left(self.S, right, solution)
             solution = solution + self.factor.solve(left)
             # The next one would be smaller than this by the same factor again.
             if (torch.linalg.vector_norm(left, dim=1) <= _REFINED * size).all():
-                break
-        return solution
+                return solution
+        return self.space.exact().factor(self.S).solve(right)

@@ -27,4 +27,5 @@ def single_gram(parts: Iterable[np.ndarray], out: np.ndarray, threads: int) -> N
         # Of equal area, as rows of the lower half become longer.
         edges = [int(T * (share / shares) ** 0.5) // 4 * 4 for share in range(shares)] + [T]
         shared(lower_gram, [(v, *rows, lower) for rows in pairwise(edges)], shares)
+        del v  # before the next one is made
     mirror(lower, out)
