@@ -180,10 +180,11 @@ class MultipleKernelSVC(ClassifierMixin, BaseEstimator):
         self.converged_ = all(solution.converged for solution in solved)
 
     def _solve(self, machines: Machines) -> Solution:
+        averaging = self.combination == AVERAGING
         if self.method == "simplemkl":
-            return simplemkl(machines, self.groups_, self.tol, self.max_iter)
+            return simplemkl(machines, self.groups_, averaging, self.tol, self.max_iter)
         if self.method == "alternating":
-            return alternating(machines, self.groups_, self.combination == AVERAGING, self.max_iter)
+            return alternating(machines, self.groups_, averaging, self.max_iter)
         beta = uniform_weights(self.groups_)
         if self.level_ is not None:
             beta = level_weights(machines.space, self.level_, self.simplex == "stream")
