@@ -44,7 +44,8 @@ class MultipleKernelSVC(ClassifierMixin, BaseEstimator):
         simplex: weights sum to 1 in every ``stream``, or over ``all`` nodes.
         centre: take traces of kernels that are centred on the training items. It changes nothing else, as an SVM has
             a bias.
-        tol: relative duality gap, or for averaging relative stationarity, at which the learning of β stops.
+        tol: relative duality gap, or for averaging relative stationarity, at which the learning of β stops. Linear
+            kernels of float32 nodes are products in float32 where C · 1e-6 ≤ tol, which bounds their part in it.
         max_iter: steps at most, else a ConvergenceWarning that says how near it came.
         memory_gb: of Gram matrices that are kept between steps instead of computed anew (averaging of linear kernels
             needs none).
