@@ -5,7 +5,7 @@ import pytest
 
 from vidfeat.classify.mkl_linear import LinearNodes
 from vidfeat.classify.mkl_machines import Machines
-from vidfeat.classify.mkl_solver import _model
+from vidfeat.classify.mkl_solver import _hessian
 from vidfeat.classify.mkl_spaces import Streams
 
 COMBINATIONS = ["concatenation", "averaging"]
@@ -44,7 +44,7 @@ def test_the_model_of_a_step_is_convex(combination, C):
     trained = machines(combination, C)
     for beta in (np.full(4, 0.25), np.array([0.7, 0.3, 0.0, 0.0])):
         point = trained.at(beta)
-        model, bend = _model(trained, point, combination == "averaging"), trained.bend(point)
-        assert np.linalg.eigvalsh(model)[0] >= -1e-9 * np.trace(model)
+        hessian, bend = _hessian(trained, point, combination == "averaging"), trained.bend(point)
+        assert np.linalg.eigvalsh(hessian)[0] >= -1e-9 * np.trace(hessian)
         if combination == "concatenation" and C == 1e3:  # J falls as 1/s along β, its reciprocal is straight
-            assert abs(beta @ model @ beta) <= 1e-2 * (beta @ bend @ beta)
+            assert abs(beta @ hessian @ beta) <= 1e-2 * (beta @ bend @ beta)

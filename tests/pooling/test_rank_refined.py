@@ -15,10 +15,7 @@ from vidfeat.pooling.frames import Frames
 from vidfeat.pooling.rank_refined import RefinedFrameSpace
 from vidfeat.pooling.rank_spaces import FrameSpace
 
-
-@pytest.fixture(autouse=True)
-def refine_short_videos_too(monkeypatch):
-    monkeypatch.setattr(rank_batch, "_FEWEST_REFINED", 1)
+pytestmark = pytest.mark.usefixtures("refine_short_videos_too")
 
 
 def single(T, D, kind="relu", seed=0):

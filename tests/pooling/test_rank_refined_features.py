@@ -4,28 +4,17 @@ import numpy as np
 import pytest
 import torch
 from oracles import rank as oracle
-from test_rank_pool import video
+from test_rank_refined import single, solved_in
 from tolerances import DUALITY_GAP, FLOAT32, FLOAT64, SINGLE_SUM
 
 import vidfeat.pooling.frames as frames_module
-from vidfeat.pooling import rank_batch, rank_pool, single_gram
+from vidfeat.pooling import rank_pool, single_gram
 from vidfeat.pooling.frames import Frames
 from vidfeat.pooling.rank_factor import triangular_factor
 from vidfeat.pooling.rank_refined import RefinedFeatureSpace
 from vidfeat.pooling.rank_spaces import FeatureSpace
 
-
-@pytest.fixture(autouse=True)
-def refine_small_videos_too(monkeypatch):
-    monkeypatch.setattr(rank_batch, "_FEWEST_REFINED", 1)
-
-
-def single(T, D, kind="walk", seed=0):
-    return torch.from_numpy(video(T, D, kind, seed)).to(torch.float32)
-
-
-def solved(v, C, epsilon=0.1):
-    return rank_batch.pool_group(Frames(v[None]), C, epsilon)
+pytestmark = pytest.mark.usefixtures("refine_short_videos_too")
 
 
 @pytest.mark.parametrize("kind", ["walk", "relu", "raw", "repeated"])
@@ -33,7 +22,7 @@ def solved(v, C, epsilon=0.1):
 @pytest.mark.parametrize(("C", "epsilon"), [(2.0, 0.1), (200.0, 0.1), (20.0, 4.0), (1e-6, 0.0)])
 def test_the_optimum_is_that_of_float64(shape, kind, C, epsilon):
     v = single(*shape, kind)
-    pooled = solved(v, C, epsilon)
+    pooled = solved_in(v, C, epsilon)
     expected = rank_pool(v.double(), C, epsilon)
     wanted = oracle.objective(expected.numpy(), v.double().numpy(), C, epsilon)
     assert max(pooled.point.relative_gap) <= DUALITY_GAP
@@ -42,19 +31,19 @@ def test_the_optimum_is_that_of_float64(shape, kind, C, epsilon):
 
 
 def test_where_float32_will_do():
-    v = single(120, 40)
-    first, second, third = (solved(v, C).space for C in (2.0, 3e4, 1e9))
+    v = single(120, 40, "walk")
+    first, second, third = (solved_in(v, C).space for C in (2.0, 3e4, 1e9))
     assert isinstance(first, RefinedFeatureSpace) and first.single
     assert isinstance(second, RefinedFeatureSpace) and not second.single
     assert type(third) is FeatureSpace
-    assert type(solved(v.double(), 2.0).space) is FeatureSpace
-    assert type(solved(1e10 * v, 2.0).space) is FeatureSpace
-    assert type(solved(1e25 * v, 2.0).space) is FeatureSpace  # products overflow
+    assert type(solved_in(v.double(), 2.0).space) is FeatureSpace
+    assert type(solved_in(1e10 * v, 2.0).space) is FeatureSpace
+    assert type(solved_in(1e25 * v, 2.0).space) is FeatureSpace  # products overflow
 
 
 def test_an_optimum_out_of_reach_is_sought_in_float64(monkeypatch):
     monkeypatch.setattr(Frames, "single_feature_gram", lambda self, kept: 0.01 * self.feature_gram(kept))
-    pooled = solved(single(120, 40), 200.0)
+    pooled = solved_in(single(120, 40, "walk"), 200.0)
     assert type(pooled.space) is FeatureSpace and max(pooled.point.relative_gap) <= DUALITY_GAP
 
 
@@ -65,11 +54,11 @@ def poor(monkeypatch, D):
 
 
 def test_a_poor_matrix_is_mended_and_so_is_the_gradient(monkeypatch):
-    v = single(120, 40)
+    v = single(120, 40, "walk")
     exact = v.double().requires_grad_()
     rank_pool(exact, 20.0).square().sum().backward()
     poor(monkeypatch, 40)
-    pooled = solved(v, 20.0)
+    pooled = solved_in(v, 20.0)
     assert isinstance(pooled.space, RefinedFeatureSpace) and max(pooled.point.relative_gap) <= DUALITY_GAP
     v.requires_grad_()
     rank_pool(v, 20.0).square().sum().backward()
@@ -78,8 +67,8 @@ def test_a_poor_matrix_is_mended_and_so_is_the_gradient(monkeypatch):
 
 def test_sets_that_lose_many_frames():
     """A wide tube leaves few frames outside it: the matrix of those is made anew."""
-    v = single(150, 40)
-    pooled = solved(v, 20.0, epsilon=30.0)
+    v = single(150, 40, "walk")
+    pooled = solved_in(v, 20.0, epsilon=30.0)
     assert isinstance(pooled.space, RefinedFeatureSpace)
     assert 0 < int(pooled.point.side.abs().sum()) < 150 - 40 // 3
     expected = rank_pool(v.double(), 20.0, 30.0)
@@ -90,7 +79,7 @@ def test_batches_of_padded_videos():
     lengths = [120, 100, 60, 13, 1]
     batch = torch.full((5, 120, 20), torch.nan)
     for row, length in enumerate(lengths):
-        batch[row, :length] = single(length, 20, seed=row)
+        batch[row, :length] = single(length, 20, "walk", seed=row)
     together = rank_pool(batch, 200.0, 0.5, lengths)
     for row, length in enumerate(lengths):
         alone = rank_pool(batch[row, :length].double(), 200.0, 0.5)
@@ -102,7 +91,7 @@ def test_the_matrix_of_some_frames(columns, monkeypatch):
     monkeypatch.setattr(frames_module, "_SINGLE_SUM", columns)
     monkeypatch.setattr(frames_module, "_PART", 1)
     monkeypatch.setattr(single_gram, "_SHARE", 1)
-    v = torch.stack([single(50, 13, seed=seed) for seed in range(2)])
+    v = torch.stack([single(50, 13, "walk", seed=seed) for seed in range(2)])
     real = torch.ones(2, 50, dtype=torch.float64)
     real[1, 30:] = 0
     v[1, 30:] = torch.nan
@@ -118,7 +107,7 @@ def test_the_matrix_of_some_frames(columns, monkeypatch):
 
 
 def test_a_gradient_out_of_reach_of_refinement_is_that_of_float64(monkeypatch):
-    v = single(120, 40)
+    v = single(120, 40, "walk")
     frames, S = Frames(v[None]), torch.ones(1, 120, dtype=torch.float64)
     right = torch.from_numpy(np.random.default_rng(0).normal(size=(1, 40)))
     exact = FeatureSpace.of(frames, frames.feature_gram(S), 20.0).factor(S).solve(right)
@@ -131,7 +120,7 @@ def test_padding_of_videos_that_lose_frames():
     lengths = [120, 100]
     batch = torch.full((2, 120, 90), torch.nan)
     for row, length in enumerate(lengths):
-        batch[row, :length] = single(length, 90, seed=row)
+        batch[row, :length] = single(length, 90, "walk", seed=row)
     for dtype in (torch.float32, torch.float64):
         v = batch.to(dtype, copy=True).requires_grad_()
         rank_pool(v, 2.0, 2.0, lengths).square().sum().backward()
@@ -149,14 +138,14 @@ def test_padding_of_videos_that_lose_frames():
 
 def test_a_factor_that_float32_cannot_have_is_one_of_float64():
     matrix = torch.ones(1, 8, 8, dtype=torch.float64)
-    space = RefinedFeatureSpace(Frames(single(60, 8)[None]), 1e9, single=True)
+    space = RefinedFeatureSpace(Frames(single(60, 8, "walk")[None]), 1e9, single=True)
     assert torch.linalg.cholesky_ex((matrix + 1e-9 * torch.eye(8)).float())[1].any()
     assert torch.equal(space.triangle(matrix), triangular_factor(matrix, 1e-9))
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_frames_that_are_not_finite(number):
-    v = single(60, 8)
+    v = single(60, 8, "walk")
     v[31, 5] = number
     with pytest.raises(FloatingPointError):
-        solved(v, 2.0)
+        solved_in(v, 2.0)

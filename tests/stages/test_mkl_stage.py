@@ -174,7 +174,9 @@ def test_wrong_codes_are_refused_in_words(streams, trained, tmp_path):
     [
         ({"C": "big"}, "--C is 'big'; it must be a number above 0, or auto"),
         ({"levels": 0}, "--levels is 0; it must be above 0"),
-        ({"memory": -1}, "--memory is -1; it must be 0 or more"),
+        ({"memory": -1}, "--memory is -1; it must be a finite number, 0 or more"),
+        ({"memory": float("inf")}, "--memory is inf; it must be a finite number"),
+        ({"tolerance": float("inf")}, "--tolerance is inf; it must be finite"),
         ({"gamma": 2.0}, "--gamma 2 has no effect with --kernel linear, only with rbf"),
         ({"split": "a", "leave_one_group_out": True}, "contradict each other"),
         ({"tolerance": 0}, "--tolerance is 0; it must be above 0"),

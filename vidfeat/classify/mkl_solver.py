@@ -39,9 +39,9 @@ def judged(point: Point, groups: list[np.ndarray], steps: int, tol: float = np.i
 def simplemkl(machines: Machines, groups: list[np.ndarray], averaging: bool, tol: float, max_iter: int) -> Solution:
     """min over β on the simplices of J(β) = Σ_c max_α (1ᵀα − ½ aᵀK(β)a), from uniform weights.
 
-    Each step minimises a quadratic model over the simplices, of −1/J as far as that is convex, with ∇J = −falls and the
-    second derivative of :func:`_model`, and goes as far towards its minimum as J falls. J is convex for concatenation;
-    for averaging a local minimum is found.
+    Each step minimises a quadratic model over the simplices, of −1/J as far as that is convex, with ∇J = −falls and
+    :func:`_hessian`, and goes as far towards its minimum as J falls. J is convex for concatenation; for averaging a
+    local minimum is found.
 
     Source: A. Rakotomamonjy, F. Bach, S. Canu, Y. Grandvalet, *SimpleMKL*, 2008 (problem and gradient; its reduced
     gradient step takes many more machines); O. Chapelle, A. Rakotomamonjy, *Second order optimization of kernel
@@ -50,8 +50,8 @@ def simplemkl(machines: Machines, groups: list[np.ndarray], averaging: bool, tol
     found = judged(machines.at(uniform_weights(groups)), groups, 0, tol)
     while not found.converged and found.steps < max_iter:
         point = found.point
-        model = _model(machines, point, averaging)
-        target = simplex_qp(model, -point.fall - model @ point.beta, point.beta, groups)
+        hessian = _hessian(machines, point, averaging)
+        target = simplex_qp(hessian, -point.fall - hessian @ point.beta, point.beta, groups)
         step = _line_search(machines, point, target - point.beta)
         if step is None:
             break
@@ -60,7 +60,7 @@ def simplemkl(machines: Machines, groups: list[np.ndarray], averaging: bool, tol
     return found
 
 
-def _model(machines: Machines, point: Point, averaging: bool) -> np.ndarray:
+def _hessian(machines: Machines, point: Point, averaging: bool) -> np.ndarray:
     """Second derivative ``[nodes, nodes]`` of what a step minimises: J² times that of −1/J, as far as it is positive.
 
     Averaging kernels are quadratic in β, so that to the bend of J comes what K does while α stays: −M. The negative
@@ -69,15 +69,15 @@ def _model(machines: Machines, point: Point, averaging: bool) -> np.ndarray:
     Where no item is at the bound, J(sβ) = J(β)/s, and 1/J (of one machine, its squared margin) is concave with little
     curvature: a quadratic model of it holds from β = 1/N to β = 1, one of J only as far as β doubles.
     """
-    model = machines.bend(point)
+    hessian = machines.bend(point)
     if averaging:
-        values, vectors = np.linalg.eigh(model - machines.space.cross(point.A))
-        model = (vectors * np.maximum(values, 0.0)) @ vectors.T
-    ridge = 1e-6 * max(float(np.trace(model)) / len(model), 1e-6 * float(point.fall.max()))
-    model[np.diag_indices(len(model))] += ridge
+        values, vectors = np.linalg.eigh(hessian - machines.space.cross(point.A))
+        hessian = (vectors * np.maximum(values, 0.0)) @ vectors.T
+    ridge = 1e-6 * max(float(np.trace(hessian)) / len(hessian), 1e-6 * float(point.fall.max()))
+    hessian[np.diag_indices(len(hessian))] += ridge
     slope = -point.fall
-    share = min(2.0 / point.value, 0.999 / float(slope @ np.linalg.solve(model, slope)))
-    return model - share * np.outer(slope, slope)
+    share = min(2.0 / point.value, 0.999 / float(slope @ np.linalg.solve(hessian, slope)))
+    return hessian - share * np.outer(slope, slope)
 
 
 def _line_search(machines: Machines, point: Point, direction: np.ndarray) -> Point | None:

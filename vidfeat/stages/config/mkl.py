@@ -87,8 +87,8 @@ class MklTrainConfig:
 
     def __post_init__(self) -> None:
         check_positive(self, "folds", "levels", "gamma", "tolerance", "max_iter")
-        if not self.memory >= 0:
-            raise UsageError(f"--memory is {self.memory}; it must be 0 or more.")
+        if not 0 <= self.memory < math.inf:
+            raise UsageError(f"--memory is {self.memory}; it must be a finite number, 0 or more.")
         if self.C != "auto":
             try:
                 valid = 0 < float(self.C) < math.inf

@@ -6,6 +6,7 @@ between them and no option can be parsed and lost.
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -39,11 +40,13 @@ def flag_of(field_name: str) -> str:
 
 
 def check_positive(config: Any, *names: str) -> None:
-    """Raise UsageError unless every named field is None or above zero."""
+    """Raise UsageError unless every named field is None or above zero and finite."""
     for name in names:
         value = getattr(config, name)
         if value is not None and not value > 0:
             raise UsageError(f"{flag_of(name)} is {value}; it must be above 0.")
+        if value == math.inf:
+            raise UsageError(f"{flag_of(name)} is {value}; it must be finite.")
 
 
 def as_json(config: Any) -> dict[str, Any]:
