@@ -34,7 +34,7 @@ def test_median_filters(shape, size, bands):
             numba_median.median5(source, width, result, room, y0, y1)
     expected = oracle.filtered(torch.from_numpy(image)[None], size)[0].numpy()
     assert np.array_equal(pixels(result, width), expected)
-    assert (result[:, :LEFT] == -1).all() and (result[:, LEFT + width :] == -1).all()
+    assert (result[:, :LEFT] == -1).all()
 
 
 def test_medians_of_all_windows_of_zeros_and_ones():
@@ -92,16 +92,12 @@ def test_warp_inside_across_and_beyond_the_border(shape, name, bands):
         numba_warp.interleave(plane(image), planes, y0, y1)
     warped = np.zeros((4, height, stride_of(width)), np.float32)
     moved = np.stack([plane(one) for one in u.numpy()])
-    places = np.zeros((numba_warp.PLACES, stride_of(width)), np.float32)
     for y0, y1 in pairwise(edges):
-        numba_warp.warp(plane(image), planes, plane(first), moved, warped, places, y0, y1)
+        numba_warp.warp(plane(image), planes, plane(first), moved, warped, y0, y1)
     there, wx, wy = oracle.warp(torch.stack([image, *oracle.centred_gradient(image)]), u)
     square = wx**2 + wy**2
-    # Below 2⁻²³ a gradient is none; where rounding decides that is not compared.
-    inverse = torch.where(square > 2**-23, 1 / square, 0)
-    sure = (square - 2**-23).abs() > 2**-24
-    expected = wx, wy, there - wx * u[0] - wy * u[1] - first, inverse * square * sure
-    warped[3, :, LEFT : LEFT + width] *= (square * sure).numpy()
+    expected = wx, wy, there - wx * u[0] - wy * u[1] - first, -(square > 0).float()
+    warped[3, :, LEFT : LEFT + width] *= square.numpy()
     for ours, theirs in zip(pixels(warped, width), expected, strict=True):
         assert np.abs(ours - theirs.numpy()).max() <= 3 * SAME_WARP
 
@@ -111,9 +107,8 @@ def test_smooth_flow_goes_through_the_vectors():
     height, width = 24, 6 * BLOCK
     image = np.random.default_rng(0).uniform(0, 255, (height, width)).astype(np.float32)
     warped = np.zeros((4, height, stride_of(width)), np.float32)
-    trembling = np.random.default_rng(1).normal(0, 0.1, (6, height, stride_of(width))).astype(np.float32)
-    places = np.zeros((numba_warp.PLACES, stride_of(width)), np.float32)
+    trembling = np.random.default_rng(1).normal(0, 0.1, (2, height, stride_of(width))).astype(np.float32)
     planes = np.zeros((height + 2 * numba_warp.MARGIN, width + 2 * numba_warp.MARGIN, 4), np.float32)
-    numba_warp.warp(plane(image), planes, plane(image), trembling, warped, places, 0, height)
+    numba_warp.warp(plane(image), planes, plane(image), trembling, warped, 0, height)
     inside = pixels(warped, width)[0, 4:-6, 4:-6]
     assert (inside != 0).all() and (pixels(warped, width)[0, 0] == 0).all()

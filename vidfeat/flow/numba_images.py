@@ -6,6 +6,7 @@ Pixel x of a row is number x + LEFT of a plane. Arithmetic is OpenCV 5's (see te
 import numpy as np
 
 from vidfeat.compiled import compiled
+from vidfeat.flow.numba_rows import fused
 from vidfeat.flow.numba_sweep import FAST, LEFT
 
 
@@ -28,14 +29,14 @@ def resize(source, width, target, new_width, step_y, step_x, scale, y0, y1):
                 known[row % 2] = row
         upper, lower, out = rows[top % 2], rows[bottom % 2], target[y]
         for x in range(new_width):
-            out[x + LEFT] = (upper[x] + down * (lower[x] - upper[x])) * scale
+            out[x + LEFT] = fused(down, lower[x] - upper[x], upper[x]) * scale
 
 
 @compiled(**FAST)
 def _resize_row(source, width, target, left, share):
     for x in range(len(target)):
         near = source[left[x] + LEFT]
-        target[x] = near + share[x] * (source[min(left[x] + 1, width - 1) + LEFT] - near)
+        target[x] = fused(share[x], source[min(left[x] + 1, width - 1) + LEFT] - near, near)
 
 
 @compiled(**FAST)

@@ -1,12 +1,24 @@
 """Median filters for TV-L1 on a CPU. Each function does rows y0…y1 of its result; edge pixels are repeated."""
 
 from vidfeat.compiled import compiled
-from vidfeat.flow.numba_rows import always_inlined, load, never_inlined, row_address, store
+from vidfeat.flow.numba_rows import (
+    always_inlined,
+    load,
+    load_key,
+    never_inlined,
+    number_of,
+    ordered,
+    row_address,
+    store,
+    store_key,
+)
 from vidfeat.flow.numba_sweep import FAST, LEFT
 
 # Columns that median5 takes down the image at a time: a constant distance between rows that LLVM can see, and no power
 # of two, so that rows do not displace each other in the cache.
 _STRIP = 1040
+# Columns are rounded up to whole vectors; what is behind the image is written in vain.
+_VECTOR = 16
 # Rows of its room: one sorted row of an odd number and two of an even one (five numbers each), two sorted rows merged
 # (ten), and results that nobody wants, of both rows in one place, where they are never read.
 _EVEN, _MERGED, _UNWANTED = 5, 15, 25
@@ -43,11 +55,13 @@ def repeat_edges(plane, width, y0, y1):
 
 @compiled(**FAST)
 def median5(source, width, target, room, y0, y1):
-    """5 × 5 median of a plane with :func:`repeat_edges`. ``room``: float32 ``[MEDIAN_ROOM]``.
+    """5 × 5 median of a plane with :func:`repeat_edges`; behind the image whatever comes. ``room``: float32
+    ``[MEDIAN_ROOM]``.
 
     The five pixels of a row of the window are sorted once for the five windows above each other that they are in, and
     two such rows merged once for four. Windows at y and y + 1 share four rows, two such pairs: of their twenty numbers
-    only those of ranks 8…13 can be the median together with the five others, and are found once for both.
+    only those of ranks 8…13 can be the median together with the five others, and are found once for both. Numbers are
+    compared as integers.
     """
     height = source.shape[0]
     rows, results = source.reshape(1, *source.shape), target.reshape(1, *target.shape)
@@ -56,12 +70,13 @@ def median5(source, width, target, room, y0, y1):
     for x0 in range(0, width, _STRIP):
         at = 4 * (LEFT + x0)
         # Two steps ahead fill what is kept.
+        columns = min(_STRIP, -(-(width - x0) // _VECTOR) * _VECTOR)
         for y in range(y0 - 4, y1, 2):
             line, next_line = row_address(rows, 0, _inside(y + 2, height)), row_address(rows, 0, _inside(y + 3, height))
             upper = row_address(results, 0, y) + at if y >= y0 else unwanted
             lower = row_address(results, 0, y + 1) + at if y0 <= y + 1 < y1 else unwanted
             even = kept + 4 * _STRIP * (_EVEN + 5 * ((y - y0) // 2 % 2))
-            _two_rows(line + at, next_line + at, kept, even, upper, lower, min(_STRIP, width - x0))
+            _two_rows(line + at, next_line + at, kept, even, upper, lower, columns)
 
 
 @compiled(**FAST)
@@ -82,8 +97,8 @@ def _two_rows(line, next_line, kept, even, upper, lower, columns):
         next_even, next_odd = _sorted_row(line, x), _sorted_row(next_line, x)
         old, new = _ten(kept + 4 * _STRIP * _MERGED, x), _merged(odd, next_even)
         middle = _middle(old, new)
-        store(upper, x, _sixth(middle, _five(even, x, _PAST)), _UPPER)
-        store(lower, x, _sixth(middle, next_odd), _LOWER)
+        store(upper, x, number_of(_sixth(middle, _five(even, x, _PAST))), _UPPER)
+        store(lower, x, number_of(_sixth(middle, next_odd)), _LOWER)
         _keep(kept, x, next_odd, _KEPT)
         _keep(even, x, next_even, _PAST)
         _keep(kept + 4 * _STRIP * _MERGED, x, new[:5], _KEPT)
@@ -93,8 +108,8 @@ def _two_rows(line, next_line, kept, even, upper, lower, columns):
 @compiled(**FAST)
 def _five(rows, x, role):
     always_inlined()
-    a, b, c = load(rows, x, role), load(rows + 4 * _STRIP, x, role), load(rows + 8 * _STRIP, x, role)
-    return a, b, c, load(rows + 12 * _STRIP, x, role), load(rows + 16 * _STRIP, x, role)
+    a, b, c = load_key(rows, x, role), load_key(rows + 4 * _STRIP, x, role), load_key(rows + 8 * _STRIP, x, role)
+    return a, b, c, load_key(rows + 12 * _STRIP, x, role), load_key(rows + 16 * _STRIP, x, role)
 
 
 @compiled(**FAST)
@@ -107,18 +122,18 @@ def _ten(rows, x):
 def _keep(rows, x, numbers, role):
     always_inlined()
     a, b, c, d, e = numbers
-    store(rows, x, a, role)
-    store(rows + 4 * _STRIP, x, b, role)
-    store(rows + 8 * _STRIP, x, c, role)
-    store(rows + 12 * _STRIP, x, d, role)
-    store(rows + 16 * _STRIP, x, e, role)
+    store_key(rows, x, a, role)
+    store_key(rows + 4 * _STRIP, x, b, role)
+    store_key(rows + 8 * _STRIP, x, c, role)
+    store_key(rows + 12 * _STRIP, x, d, role)
+    store_key(rows + 16 * _STRIP, x, e, role)
 
 
 @compiled(**FAST)
 def _sorted_row(line, x):
     always_inlined()
-    a, b, c = load(line, x - 2, _READ), load(line, x - 1, _READ), load(line, x, _READ)
-    return _sorted5(a, b, c, load(line, x + 1, _READ), load(line, x + 2, _READ))
+    a, b, c = ordered(load(line, x - 2, _READ)), ordered(load(line, x - 1, _READ)), ordered(load(line, x, _READ))
+    return _sorted5(a, b, c, ordered(load(line, x + 1, _READ)), ordered(load(line, x + 2, _READ)))
 
 
 @compiled(**FAST)

@@ -9,6 +9,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
+_WHOLE = ir.IntType(32)
 # Roles are the numbers 0 … ROLES − 1.
 ROLES = 10
 
@@ -49,6 +50,75 @@ def store(typing_context, address, x, value, role):
 
 
 @intrinsic
+def ordered(typing_context, number):
+    """An int32 that is to others as the number is to other numbers: processors compare twice as many of them at a time.
+
+    Its bits, all but the sign turned over below 0.
+    """
+
+    def build(context, builder, signature, arguments):
+        return _turned(builder, builder.bitcast(arguments[0], _WHOLE))
+
+    return types.int32(types.float32), build
+
+
+@intrinsic
+def number_of(typing_context, key):
+    """What :func:`ordered` was made of."""
+
+    def build(context, builder, signature, arguments):
+        return builder.bitcast(_turned(builder, arguments[0]), ir.FloatType())
+
+    return types.float32(types.int32), build
+
+
+@intrinsic(prefer_literal=True)
+def load_key(typing_context, address, x, role):
+    """As :func:`load`, of memory that holds what :func:`ordered` returns."""
+
+    def build(context, builder, signature, arguments):
+        pointer = _pointer(builder, *arguments[:2], _WHOLE)
+        return _marked(builder, builder.load(pointer, align=4), role.literal_value)
+
+    return types.int32(types.int64, types.int64, role), build
+
+
+@intrinsic(prefer_literal=True)
+def store_key(typing_context, address, x, key, role):
+    """As :func:`store`."""
+
+    def build(context, builder, signature, arguments):
+        pointer = _pointer(builder, *arguments[:2], _WHOLE)
+        _marked(builder, builder.store(arguments[2], pointer, align=4), role.literal_value)
+        return context.get_dummy_value()
+
+    return types.void(types.int64, types.int64, types.int32, role), build
+
+
+@intrinsic
+def added(typing_context, total, number):
+    """total + number, as part of a sum in any order."""
+
+    def build(context, builder, signature, arguments):
+        return builder.fadd(*arguments, flags=("reassoc", "nsz", "nnan", "ninf"))
+
+    return types.float32(types.float32, types.float32), build
+
+
+@intrinsic
+def fused(typing_context, a, b, c):
+    """a·b + c, rounded once where the processor does both in one step: whatever stands around it, unlike LLVM's own
+    choice."""
+
+    def build(context, builder, signature, arguments):
+        single = ir.FloatType()
+        kind = ir.FunctionType(single, [single] * 3)
+        return builder.call(builder.module.declare_intrinsic("llvm.fmuladd", [single], kind), arguments)
+
+    return types.float32(types.float32, types.float32, types.float32), build
+
+
+@intrinsic
 def never_inlined(typing_context):
     """Said in a function: calls of it stay calls."""
 
@@ -70,8 +140,13 @@ def always_inlined(typing_context):
     return types.void(), build
 
 
-def _pointer(builder, address, x):
-    return builder.gep(builder.inttoptr(address, ir.FloatType().as_pointer()), [x])
+def _turned(builder, bits):
+    sign = builder.ashr(bits, _WHOLE(31))
+    return builder.xor(bits, builder.and_(sign, _WHOLE(0x7FFFFFFF)))
+
+
+def _pointer(builder, address, x, kind=ir.FloatType()):
+    return builder.gep(builder.inttoptr(address, kind.as_pointer()), [x])
 
 
 def _marked(builder, instruction, role):

@@ -9,27 +9,25 @@ from vidfeat.compiled import compiled
 from vidfeat.flow.numba_barrier import wait_for_all
 from vidfeat.flow.numba_images import resize
 from vidfeat.flow.numba_median import median3, median5, repeat_edges
-from vidfeat.flow.numba_sweep import LEFT, sweep
+from vidfeat.flow.numba_sweep import LAG, LEFT, SPARE, UNIT, sweep
 from vidfeat.flow.numba_warp import MARGIN, interleave, warp
 
 # Infinities stand for errors that are not known yet, so nothing may be assumed of numbers here.
 EXACT = {"error_model": "numpy"}
 
-# Columns are rounded up to whole vectors; those beyond the image are computed in vain.
-_VECTOR = 16
 # Iterations of one sweep at most.
 MOST_AT_ONCE = 8
 
-# Shares of the iterations expected, by experience or by extrapolation, that are done without a look at the error: to go
-# back costs more than to look.
-_EXPECTED, _EXTRAPOLATED = 0.85, 1.0
+# Share of the iterations expected by experience that are done without a look at the error, as to go back costs more
+# than to look; but so few are done at once.
+_EXPECTED, _FEW = 0.85, 2
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
 
 def stride_of(width: int) -> int:
     """Numbers from one row of a plane to the next."""
-    return LEFT + -(-width // _VECTOR) * _VECTOR + _VECTOR
+    return LEFT + -(-(width + LAG) // UNIT) * UNIT
 
 
 @compiled(**EXACT)
@@ -42,12 +40,12 @@ def solve(rank, threads, counter, prev, next, shapes, room, constants, limits, f
         prev, next: grey levels ``[H, W]``, float32.
         shapes: int64 ``[levels, 3]``, heights, widths and strides of the pyramid, the finest first.
         room: memory, see ``_room`` of tvl1_numba.py.
-        constants: float64 ``[5]``: λθ, θ, τ/θ, scale_step, ε.
+        constants: float64 ``[5]``: λθ, τ, τ/θ, scale_step, ε.
         limits: int64 ``[4]``: warps, inner and outer iterations, side of the median filter.
         flow: the result ``[2, H, W]``, float32.
         iterations: int64 ``[levels, warps]``, set to the iterations of each level and warp.
     """
-    images, states, all_warped, all_planes, coarse, all_rings, all_zeros, inside, columns, sorting, errors = room
+    images, states, filtered, all_warped, all_planes, coarse, all_rings, all_inside, columns, sorting, errors = room
     _build_pyramid(rank, threads, counter, prev, next, shapes, images, 1.0 / constants[3])
     offset = images.shape[1]
     expected = np.zeros(limits[0], np.int64)  # iterations of each warp of the level before
@@ -62,14 +60,16 @@ def solve(rank, threads, counter, prev, next, shapes, room, constants, limits, f
         warped = all_warped[: 4 * size].reshape(4, height, stride)
         planes_height, planes_width = height + 2 * MARGIN, width + 2 * MARGIN
         planes = all_planes[: 4 * planes_height * planes_width].reshape(planes_height, planes_width, 4)
-        rows = min(all_rings.shape[1] // (12 * stride), MOST_AT_ONCE + 3)
-        rings = all_rings[rank, : 12 * rows * stride].reshape(2, 6, rows, stride)
-        zeros = all_zeros[: 6 * stride].reshape(6, 1, stride)
-        old[:, y0:y1], rings[:] = _ZERO, _ZERO
-        # Of the other state only what lies beside the image is read before it is written.
+        medians = filtered[: 2 * size].reshape(2, height, stride)
+        rows = min(all_rings.shape[1] // (6 * stride), MOST_AT_ONCE + 2 + SPARE)
+        ring = all_rings[rank, : 6 * rows * stride].reshape(6, rows, stride)
+        inside = all_inside[rank, : stride - LEFT]
+        inside[:width], inside[width:] = _ONE, _ZERO
+        old[:, y0:y1], ring[:] = _ZERO, _ZERO
+        # Of the others only what lies beside the image is read before it is written: what a level before left there may
+        # be too large to be squared.
         new[:, y0:y1, :LEFT], new[:, y0:y1, LEFT + width :] = _ZERO, _ZERO
-        if rank == 0:
-            inside[:width], inside[width:] = _ONE, _ZERO
+        medians[:, y0:y1, LEFT + width :], warped[:, y0:y1, LEFT + width :] = _ZERO, _ZERO
         if level + 1 < shapes.shape[0]:
             was_height, was_width, was_stride = shapes[level + 1]
             was = coarse[: 2 * was_height * was_stride].reshape(2, was_height, was_stride)
@@ -79,10 +79,10 @@ def solve(rank, threads, counter, prev, next, shapes, room, constants, limits, f
         interleave(second, planes, y0, y1)
         wait_for_all(counter, threads)
         for number in range(limits[0]):
-            warp(second, planes, first, old, warped, columns[rank], y0, y1)
+            warp(second, planes, first, old[:2], warped, y0, y1)
             old, new, count = _minimise(
-                rank, threads, counter, old, new, rings, warped, inside[: stride - LEFT - _VECTOR], width, zeros,
-                columns[rank], sorting[rank], errors, constants, limits, y0, y1, expected[number],
+                rank, threads, counter, old, new, medians, ring, warped, inside, width, columns[rank],
+                sorting[rank], errors, constants, limits, y0, y1, expected[number],
             )  # fmt: skip
             expected[number] = count
             if rank == 0:
@@ -117,13 +117,13 @@ def _build_pyramid(rank, threads, counter, prev, next, shapes, images, step):
 
 @compiled(**EXACT)
 def _minimise(
-    rank, threads, counter, old, new, rings, warped, inside, width, zeros, columns, sorting, errors, constants, limits,
+    rank, threads, counter, old, new, medians, ring, warped, inside, width, columns, sorting, errors, constants, limits,
     y0, y1, expected,
 ):  # fmt: skip
     """The iterations of one warp: both states, the valid one first, and their number, ``expected`` by experience."""
-    reach, theta, step = np.float32(constants[0]), np.float32(constants[1]), np.float32(constants[2])
+    reach, tau, step = np.float32(constants[0]), np.float32(constants[1]), np.float32(constants[2])
     limit = constants[4] * constants[4] * old.shape[1] * width
-    most = rings.shape[2] - 3
+    most = ring.shape[1] - 2 - SPARE
     error, total, parity = np.inf, 0, 0
     for _ in range(limits[2]):
         if not error > limit:
@@ -132,29 +132,32 @@ def _minimise(
             for i in range(2):
                 repeat_edges(old[i], width, y0, y1)
         wait_for_all(counter, threads)
+        u = old[:2]
         if limits[3] > 1:
+            u = medians
             for i in range(2):
                 if limits[3] == 3:
-                    median3(old[i], width, new[i], columns, y0, y1)
+                    median3(old[i], width, u[i], columns, y0, y1)
                 else:
-                    median5(old[i], width, new[i], sorting, y0, y1)
+                    median5(old[i], width, u[i], sorting, y0, y1)
             wait_for_all(counter, threads)
-            old[:2, y0:y1, LEFT : LEFT + width] = new[:2, y0:y1, LEFT : LEFT + width]
-            wait_for_all(counter, threads)
-        left, to_come = limits[1], _EXPECTED * (expected - total)
+        left, to_come = limits[1], float(expected - total)
+        if to_come > _FEW:
+            to_come *= _EXPECTED
         while left > 0 and error > limit:
             count, earlier, done = max(1, min(left, most, int(to_come))), error, 0
             while done < count:
                 count = done if done else count  # went too far: once more, with fewer
                 own = errors[parity, rank]
-                sweep(old, new, rings, warped, inside, width, zeros, y0, y1, count, reach, theta, step, own)
+                sweep(u, old, new, ring, warped, inside, width, y0, y1, count, reach, tau, step, own)
                 wait_for_all(counter, threads)
                 before, error, done = _until_met(limit, errors[parity], earlier, count)
                 parity = 1 - parity
             old, new = new, old
+            u = old[:2]
             left -= done
             total += done
-            to_come = _EXTRAPOLATED * _iterations_to(limit, error, before)
+            to_come = _iterations_to(limit, error, before)
     return old, new, total
 
 

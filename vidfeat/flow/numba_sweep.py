@@ -1,157 +1,169 @@
 """The inner iterations of TV-L1 for a CPU: several of them in one pass over memory.
 
-State of a pixel: u₁, u₂ and the dual vectors p₁ = (p₁ₓ, p₁ᵧ), p₂; planes ``[6, H, …]`` in that order. One iteration is
+State of a pixel: u₁, u₂ and θ times the dual vectors, q₁ = (q₁ₓ, q₁ᵧ), q₂; planes ``[6, H, …]`` in that order. One
+iteration is
 
-    ρ  = ρ_c + ∇W·u,    v = u + clamp(−ρ/|∇W|², ±λθ) ∇W,     u ← v + θ div p,     p ← (p + (τ/θ)∇u) / (1 + (τ/θ)|∇u|)
+    ρ = ρ_c + ∇W·u,    u ← u − clamp(ρ/|∇W|², ±λθ) ∇W + div q,    q ← (q + τ∇u) / (1 + (τ/θ)|∇u|)
 
-with W the warped second image. Row y of u needs rows y and y−1 of p, and row y of p rows y and y+1 of the new u. So
-iteration k can work on row y as soon as iteration k−1 has left row y of p, one row behind it: a sweep goes once through
+with W the warped second image. Row y of u needs rows y and y−1 of q, and row y of q rows y and y+1 of the new u. So
+iteration k can work on row y as soon as iteration k−1 has left row y of q, one row behind it: a sweep goes once through
 the image with K iterations in tow, the K + 2 rows that they work on stay in the cache, and memory is read and written
-once instead of K times. It reads from one state and writes to another, so that a sweep in which the stopping rule is
-met too early can be repeated with fewer iterations.
+once instead of K times. The first iteration goes from one state to another, the others work in place: so a sweep in
+which the stopping rule is met too early can be repeated with fewer iterations.
 
-Rows of planes have LEFT free numbers before the image, the last of which is 0 for p, and at least one behind it: so the
+Rows of planes have LEFT free numbers before the image, the last of which is 0 for q, and as many behind it: so the
 loops need no special case at the borders, and rows begin where the processor's vectors do.
 """
 
 import numpy as np
 
 from vidfeat.compiled import compiled
-from vidfeat.flow.numba_rows import ROLES, load, never_inlined, row_address, store
+from vidfeat.flow.numba_rows import added, fused, load, never_inlined, row_address, store
 
 LEFT = 16
+# Columns and LAG together are rounded up to two of the longest vectors, of which LLVM takes so many at a time.
+UNIT = 32
+# Pixels by which the loop over a row of q follows the one over u: the longest vector.
+LAG = 16
+# Rows of a ring that stand for the one above the image: where q is 0, and where a new q goes that nobody wants.
+SPARE = 2
 
-# Sums may be taken in any order, products fused with sums; images are finite.
-FAST = {"fastmath": {"reassoc", "contract", "nsz", "nnan", "ninf"}, "error_model": "numpy"}
+# Images are finite. Sums are taken in the order written, and products fused with sums where that is written: not where
+# LLVM finds it handy, so that results are the same to the bit whatever is compiled together, and wherever in a sweep.
+FAST = {"fastmath": {"nsz", "nnan", "ninf"}, "error_model": "numpy"}
 _ZERO, _ONE = np.float32(0), np.float32(1)
+
+# Roles of memory: what is only read in a loop, and each plane that is written.
+_READ, _U1, _U2, _Q1X, _Q1Y, _Q2X, _Q2Y = range(7)
 
 
 @compiled(**FAST)
-def sweep(old, new, rings, warped, inside, width, zeros, y0, y1, count, reach, theta, step, errors):
-    """``count`` iterations from the state ``old`` to rows y0…y1 of ``new``.
+def sweep(u, old, new, ring, warped, inside, width, y0, y1, count, reach, tau, step, errors):
+    """``count`` iterations from ``u [2, H, …]`` and the q of the state ``old`` to rows y0…y1 of the state ``new``.
 
     Rows around y0…y1 are computed as well, as far as those within depend on them; they are not written to ``new``.
 
     Args:
-        rings: ``[2, 6, count + 3 or more, …]``, room for the rows in work. An iteration reads from one half and writes
-            to the other.
-        warped: planes ``[4, H, …]``: ∂W/∂x, ∂W/∂y, ρ_c and 1/|∇W|².
-        inside: 1 for each of ``width`` columns of the image, then 0 for those that fill up the last vector.
-        zeros: ``[6, 1, …]`` of zeros, p above the image.
+        ring: ``[6, count + 2 + SPARE or more, …]``, room for those rows, zeros at first.
+        warped: planes ``[4, H, …]``: ∂W/∂x, ∂W/∂y, ρ_c and −1/|∇W|².
+        inside: 1 for each of ``width`` columns, then 0 for those that fill up the last vectors and for LAG.
         reach, step: λθ and τ/θ.
         errors: float64 ``[count or more]``, set to Σ‖Δu‖² over the rows y0…y1, for each iteration.
     """
-    height, rows, columns = old.shape[1], rings.shape[2], inside.shape[0]
-    # Numbers from one plane to the next, and the first pixel of a row.
-    whole, part, none = old.shape[1] * old.shape[2] * 4, rings.shape[2] * rings.shape[3] * 4, zeros.shape[2] * 4
-    mask = row_address(inside.reshape(1, 1, columns), 0, 0)
+    height, rows, columns = old.shape[1], ring.shape[1] - SPARE, len(inside) - LAG
+    # From one plane to the next.
+    whole, part = 4 * old.shape[1] * old.shape[2], 4 * ring.shape[1] * ring.shape[2]
+    mask = row_address(inside.reshape(1, 1, len(inside)), 0, 0) - 4 * LEFT
     errors[:count] = 0.0
     for front in range(max(0, y0 - count + 1), y1 + count):
         for k in range(count):
             y, margin = front - k, count - 1 - k
-            top, bottom = max(0, y0 - margin), min(height, y1 + margin)
-            if y < top or y > bottom:
+            if y < max(0, y0 - margin) or y > min(height, y1 + margin):
                 continue
-            was, ring = rings[(k + 1) % 2], rings[k % 2]
-            is_last = k == count - 1
-            if y < height:
-                is_mine = y0 <= y < y1
+            is_mine = y0 <= y < y1
+            here = (row_address(new, 0, y), whole) if is_mine else (row_address(ring, 0, y % rows), part)
+            if y == 0:
+                above, was_above = (row_address(ring, 0, rows), part), (row_address(ring, 0, rows + 1), part)
+            elif y0 <= y - 1 < y1:
+                above, was_above = (row_address(new, 0, y - 1), whole), (row_address(old, 0, y - 1), whole)
+            else:
+                above, was_above = (row_address(ring, 0, (y - 1) % rows), part), (row_address(old, 0, y - 1), whole)
+            if y == height:
                 if k == 0:
-                    source, from_step = row_address(old, 0, y), whole
-                    above, above_step = row_address(old, 0, y - 1), whole
+                    _last_from_old(was_above, above, columns, tau, step)
                 else:
-                    source, from_step = row_address(was, 0, y % rows), part
-                    above, above_step = row_address(was, 0, (y - 1) % rows), part
-                if y == 0:
-                    above, above_step = row_address(zeros, 0, 0), none
-                if is_last and is_mine:
-                    target, to_step = row_address(new, 0, y), whole
-                else:
-                    target, to_step = row_address(ring, 0, y % rows), part
-                around = row_address(warped, 0, y)
-                error = _primal(
-                    source,
-                    from_step,
-                    above,
-                    above_step,
-                    around,
-                    whole,
-                    mask,
-                    columns,
-                    width,
-                    target,
-                    to_step,
-                    reach,
-                    theta,
-                )
-                if is_mine:
-                    errors[k] += error
-            back = y - 1
-            if back >= top:
-                if k == 0:
-                    source, from_step = row_address(old, 0, back), whole
-                else:
-                    source, from_step = row_address(was, 0, back % rows), part
-                if is_last and y0 <= back < y1:
-                    target, to_step = row_address(new, 0, back), whole
-                else:
-                    target, to_step = row_address(ring, 0, back % rows), part
-                if y == height:
-                    below, below_step = target, to_step  # no difference across the border
-                elif is_last and y0 <= y < y1:
-                    below, below_step = row_address(new, 0, y), whole
-                else:
-                    below, below_step = row_address(ring, 0, y % rows), part
-                _dual(source, from_step, below, below_step, columns, target, to_step, step)
+                    _last_in_place(above, above, columns, tau, step)
+                continue
+            around = (row_address(warped, 0, y), whole)
+            if k == 0:
+                of_u, was = (row_address(u, 0, y), whole), (row_address(old, 0, y), whole)
+                error = _from_old(of_u, was, was_above, here, above, around, mask, columns, reach, tau, step)
+            else:
+                error = _in_place(here, here, above, here, above, around, mask, columns, reach, tau, step)
+            if is_mine:
+                errors[k] += error
+            if y == 0:
+                ring[2:, rows] = _ZERO
+            # No difference across the border.
+            for plane in (here[0], here[0] + here[1]):
+                store(plane, LEFT + width, load(plane, LEFT + width - 1, _U1), _U1)
 
 
-# Roles of rows; those of u and p in the target are two, as the one is read while the other is written.
-_SOURCE, _ABOVE, _AROUND, _MASK, _U1, _U2, _P1X, _P1Y, _P2X, _P2Y = range(ROLES)
+def _loops(in_place):
+    """The loops over a row, of states that follow another or themselves: LLVM has to know which.
+
+    Rows are given by their address in plane 0 and the step from plane to plane.
+    """
+    u1, u2, q1x, q1y, q2x, q2y = (_U1, _U2, _Q1X, _Q1Y, _Q2X, _Q2Y) if in_place else 6 * (_READ,)
+
+    @compiled(**FAST)
+    def advance(of_u, was, was_above, here, above, around, mask, columns, reach, tau, step):
+        """A row of u, then the row of q above it; Σ‖Δu‖²."""
+        never_inlined()
+        if in_place:
+            of_u, was, was_above = here, here, above
+        error = _ZERO
+        for x in range(LEFT, LEFT + columns + LAG):
+            old1, old2 = load(of_u[0], x, u1), load(of_u[0] + of_u[1], x, u2)
+            wx, wy = load(around[0], x, _READ), load(around[0] + around[1], x, _READ)
+            rho = fused(wx, old1, fused(wy, old2, load(around[0] + 2 * around[1], x, _READ)))
+            size = rho * load(around[0] + 3 * around[1], x, _READ)
+            size = size if size < reach else reach
+            size = size if size > -reach else -reach
+            across1 = load(was[0] + 2 * was[1], x, _READ) - load(was[0] + 2 * was[1], x - 1, _READ)
+            across2 = load(was[0] + 4 * was[1], x, _READ) - load(was[0] + 4 * was[1], x - 1, _READ)
+            down1 = load(was[0] + 3 * was[1], x, _READ) - load(was_above[0] + 3 * was_above[1], x, q1y)
+            down2 = load(was[0] + 5 * was[1], x, _READ) - load(was_above[0] + 5 * was_above[1], x, q2y)
+            change1, change2 = fused(size, wx, across1 + down1), fused(size, wy, across2 + down2)
+            store(here[0], x, old1 + change1, _U1)
+            store(here[0] + here[1], x, old2 + change2, _U2)
+            error = added(error, load(mask, x, _READ) * fused(change1, change1, change2 * change2))
+            # A vector behind, so that both can be worked on at the same time.
+            z = x - LAG
+            above1, above2 = load(above[0], z, _READ), load(above[0] + above[1], z, _READ)
+            right1, below1 = load(above[0], z + 1, _READ) - above1, load(here[0], z, _U1) - above1
+            right2, below2 = load(above[0] + above[1], z + 1, _READ) - above2, load(here[0] + here[1], z, _U2) - above2
+            share1, share2 = _shares(right1, below1, right2, below2, step)
+            next1x = fused(tau, right1, load(was_above[0] + 2 * was_above[1], z, q1x)) * share1
+            next1y = fused(tau, below1, load(was_above[0] + 3 * was_above[1], z, q1y)) * share1
+            next2x = fused(tau, right2, load(was_above[0] + 4 * was_above[1], z, q2x)) * share2
+            next2y = fused(tau, below2, load(was_above[0] + 5 * was_above[1], z, q2y)) * share2
+            store(above[0] + 2 * above[1], z, next1x, _Q1X)
+            store(above[0] + 3 * above[1], z, next1y, _Q1Y)
+            store(above[0] + 4 * above[1], z, next2x, _Q2X)
+            store(above[0] + 5 * above[1], z, next2y, _Q2Y)
+        store(above[0] + 2 * above[1], LEFT - 1, _ZERO, _Q1X)
+        store(above[0] + 4 * above[1], LEFT - 1, _ZERO, _Q2X)
+        return error
+
+    @compiled(**FAST)
+    def finish(was_above, above, columns, tau, step):
+        """The last row of q: below it is no difference."""
+        never_inlined()
+        if in_place:
+            was_above = above
+        for x in range(LEFT, LEFT + columns):
+            right1 = load(above[0], x + 1, _READ) - load(above[0], x, _READ)
+            right2 = load(above[0] + above[1], x + 1, _READ) - load(above[0] + above[1], x, _READ)
+            share1, share2 = _shares(right1, _ZERO, right2, _ZERO, step)
+            next1x = fused(tau, right1, load(was_above[0] + 2 * was_above[1], x, q1x)) * share1
+            next2x = fused(tau, right2, load(was_above[0] + 4 * was_above[1], x, q2x)) * share2
+            store(above[0] + 2 * above[1], x, next1x, _Q1X)
+            store(above[0] + 3 * above[1], x, load(was_above[0] + 3 * was_above[1], x, q1y) * share1, _Q1Y)
+            store(above[0] + 4 * above[1], x, next2x, _Q2X)
+            store(above[0] + 5 * above[1], x, load(was_above[0] + 5 * was_above[1], x, q2y) * share2, _Q2Y)
+
+    return advance, finish
 
 
 @compiled(**FAST)
-def _primal(
-    source, from_step, above, above_step, around, around_step, mask, columns, width, target, to_step, reach, theta
-):  # fmt: skip
-    """A row of u; Σ‖Δu‖². Addresses of rows, with the steps from plane to plane: what it was, p above it, the warped
-    image, and where it goes."""
-    never_inlined()
-    error = _ZERO
-    for x in range(LEFT, LEFT + columns):
-        u1, u2 = load(source, x, _SOURCE), load(source + from_step, x, _SOURCE)
-        wx, wy = load(around, x, _AROUND), load(around + around_step, x, _AROUND)
-        rho = load(around + 2 * around_step, x, _AROUND) + (wx * u1 + wy * u2)
-        size = -rho * load(around + 3 * around_step, x, _AROUND)
-        limit = reach * (wx * wx + wy * wy)
-        size = reach if rho < -limit else size
-        size = -reach if rho > limit else size
-        across1 = load(source + 2 * from_step, x, _SOURCE) - load(source + 2 * from_step, x - 1, _SOURCE)
-        across2 = load(source + 4 * from_step, x, _SOURCE) - load(source + 4 * from_step, x - 1, _SOURCE)
-        down1 = load(source + 3 * from_step, x, _SOURCE) - load(above + 3 * above_step, x, _ABOVE)
-        down2 = load(source + 5 * from_step, x, _SOURCE) - load(above + 5 * above_step, x, _ABOVE)
-        change1, change2 = size * wx + theta * (across1 + down1), size * wy + theta * (across2 + down2)
-        store(target, x, u1 + change1, _U1)
-        store(target + to_step, x, u2 + change2, _U2)
-        error += load(mask, x - LEFT, _MASK) * (change1 * change1 + change2 * change2)
-    # No difference across the border.
-    store(target, LEFT + width, load(target, LEFT + width - 1, _U1), _U1)
-    store(target + to_step, LEFT + width, load(target + to_step, LEFT + width - 1, _U2), _U2)
-    return error
+def _shares(right1, down1, right2, down2, step):
+    """1 / (1 + (τ/θ)|∇u|) for u₁ and u₂."""
+    norm1 = fused(step, np.sqrt(fused(right1, right1, down1 * down1)), _ONE)
+    norm2 = fused(step, np.sqrt(fused(right2, right2, down2 * down2)), _ONE)
+    both = _ONE / (norm1 * norm2)  # one division, the slowest operation here, for two
+    return norm2 * both, norm1 * both
 
 
-@compiled(**FAST)
-def _dual(source, from_step, below, below_step, columns, target, to_step, step):
-    """A row of p, where the row of u and the next one, ``below``, are new already; addresses as in :func:`_primal`."""
-    never_inlined()
-    for x in range(LEFT, LEFT + columns):
-        here1, here2 = load(target, x, _U1), load(target + to_step, x, _U2)
-        right1, down1 = load(target, x + 1, _U1) - here1, load(below, x, _U1) - here1
-        right2, down2 = load(target + to_step, x + 1, _U2) - here2, load(below + below_step, x, _U2) - here2
-        norm1 = _ONE + step * np.sqrt(right1 * right1 + down1 * down1)
-        norm2 = _ONE + step * np.sqrt(right2 * right2 + down2 * down2)
-        both = _ONE / (norm1 * norm2)  # one division, the slowest operation here, for two
-        share1, share2 = norm2 * both, norm1 * both
-        store(target + 2 * to_step, x, (load(source + 2 * from_step, x, _SOURCE) + step * right1) * share1, _P1X)
-        store(target + 3 * to_step, x, (load(source + 3 * from_step, x, _SOURCE) + step * down1) * share1, _P1Y)
-        store(target + 4 * to_step, x, (load(source + 4 * from_step, x, _SOURCE) + step * right2) * share2, _P2X)
-        store(target + 5 * to_step, x, (load(source + 5 * from_step, x, _SOURCE) + step * down2) * share2, _P2Y)
+_from_old, _last_from_old = _loops(in_place=False)
+_in_place, _last_in_place = _loops(in_place=True)

@@ -8,6 +8,7 @@ _FLOAT, _INDEX = ir.FloatType(), ir.IntType(32)
 _PLANES = 4  # numbers of a pixel
 BLOCK = 16  # pixels that are judged at a time
 _PIXEL, _PAIR = ir.VectorType(_FLOAT, _PLANES), ir.VectorType(_FLOAT, 2 * _PLANES)
+_BLOCK = ir.VectorType(_FLOAT, BLOCK)
 
 
 @intrinsic
@@ -46,21 +47,47 @@ def weighted_taps(typing_context, planes, row, column, a0, a1, a2, a3, b0, b1, b
 
 
 @intrinsic
-def all_within(typing_context, address, number):
-    """Whether of the BLOCK whole numbers (float32) behind an address each is ``number`` or the next."""
-    block = ir.VectorType(_FLOAT, BLOCK)
+def least_offset(typing_context, moves, origin, step):
+    """The least ⌊p + m⌋ − p of a block of pixels at p = origin, origin + step, …, moved by the numbers m behind an
+    address."""
 
     def build(context, builder, signature, arguments):
-        numbers = builder.load(builder.inttoptr(arguments[0], block.as_pointer()), align=4)
-        first = builder.insert_element(ir.Constant(block, ir.Undefined), arguments[1], _INDEX(0))
-        above = builder.fsub(numbers, _chosen(builder, first, first, [0] * BLOCK))
+        kind = ir.FunctionType(_FLOAT, [_BLOCK])
+        least = builder.module.declare_intrinsic(f"llvm.vector.reduce.fmin.v{BLOCK}f32", fnty=kind)
+        return builder.call(least, [_offsets(builder, *arguments)], fastmath=("nnan", "nsz"))
+
+    single = types.float32
+    return single(types.int64, single, single), build
+
+
+@intrinsic
+def all_within(typing_context, moves, origin, step, number):
+    """Whether ⌊p + m⌋ − p is ``number`` or the next for each pixel of a block, as in :func:`least_offset`."""
+
+    def build(context, builder, signature, arguments):
+        above = builder.fsub(_offsets(builder, *arguments[:3]), _filled(builder, arguments[3]))
         # d·(d − 1) is 0 for 0 and 1, and nothing else.
-        product = builder.fmul(above, builder.fsub(above, ir.Constant(block, [1.0] * BLOCK)))
-        other = builder.fcmp_unordered("!=", product, ir.Constant(block, [0.0] * BLOCK))
+        product = builder.fmul(above, builder.fsub(above, ir.Constant(_BLOCK, [1.0] * BLOCK)))
+        other = builder.fcmp_unordered("!=", product, ir.Constant(_BLOCK, [0.0] * BLOCK))
         bits = ir.IntType(BLOCK)
         return builder.icmp_unsigned("==", builder.bitcast(other, bits), bits(0))
 
-    return types.boolean(types.int64, types.float32), build
+    single = types.float32
+    return types.boolean(types.int64, single, single, single), build
+
+
+def _offsets(builder, moves, origin, step):
+    numbers = builder.load(builder.inttoptr(moves, _BLOCK.as_pointer()), align=4)
+    ramp = builder.fmul(_filled(builder, step), ir.Constant(_BLOCK, [float(i) for i in range(BLOCK)]))
+    places = builder.fadd(_filled(builder, origin), ramp)
+    floor = builder.module.declare_intrinsic(f"llvm.floor.v{BLOCK}f32", fnty=ir.FunctionType(_BLOCK, [_BLOCK]))
+    return builder.fsub(builder.call(floor, [builder.fadd(places, numbers)]), places)
+
+
+def _filled(builder, number):
+    """A block of the same number."""
+    first = builder.insert_element(ir.Constant(_BLOCK, ir.Undefined), number, _INDEX(0))
+    return _chosen(builder, first, first, [0] * BLOCK)
 
 
 def _add_product(builder, x, weight, total):

@@ -1,6 +1,7 @@
 """TV-L1 on a CPU, compiled by Numba: the threads and the memory of :func:`vidfeat.flow.numba_solver.solve`."""
 
 import logging
+import math
 import os
 import threading
 from collections.abc import Iterator
@@ -12,7 +13,8 @@ import numpy as np
 from vidfeat.compiled import has_machine_code
 from vidfeat.flow.numba_median import MEDIAN_ROOM
 from vidfeat.flow.numba_solver import MOST_AT_ONCE, solve, stride_of
-from vidfeat.flow.numba_warp import MARGIN, PLACES
+from vidfeat.flow.numba_sweep import SPARE
+from vidfeat.flow.numba_warp import MARGIN
 from vidfeat.flow.parameters import TVL1Parameters
 
 log = logging.getLogger("vidfeat")
@@ -69,7 +71,7 @@ def _flow_fields(
     flow = np.empty((pairs, 2, height, width), np.float32)
     iterations = np.zeros((pairs, len(shapes), parameters.warps), np.int64)
     p = parameters
-    constants = np.array([p.lambda_ * p.theta, p.theta, p.tau / p.theta, p.scale_step, p.epsilon])
+    constants = np.array([p.lambda_ * p.theta, p.tau, p.tau / p.theta, p.scale_step, p.epsilon])
     limits = np.array([p.warps, p.inner_iterations, p.outer_iterations, p.median_filter])
 
     def compute(pair: int, rank: int, together: int, counter: np.ndarray, room: tuple) -> None:
@@ -136,25 +138,29 @@ def _room(shapes: np.ndarray, threads: int) -> tuple[np.ndarray, ...]:
     """Memory for one pair at a time, as :func:`solve` takes it."""
     stride = int(shapes[0, 2])
     level = int(shapes[0, 0]) * stride
-    rows = max(4, min(MOST_AT_ONCE + 3, _IN_WORK // (12 * stride)))
+    rows = max(3, min(MOST_AT_ONCE + 2, _IN_WORK // (10 * stride)))
     floats = (
-        (2, int((shapes[:, 0] * shapes[:, 2]).sum())),  # images: all levels of both
+        (2, int((shapes[:, 0] * shapes[:, 2]).sum())),  # images: all levels of both, zeros beside them for good
         (2, 6 * level),  # states
+        (2 * level,),  # filtered: medians of the flow
         (4 * level,),  # warped
         (4 * int((shapes[0, 0] + 2 * MARGIN) * (shapes[0, 1] + 2 * MARGIN)),),  # planes
         (2 * level,),  # coarse: the flow of the level before
-        (threads, 12 * rows * stride),  # rings
-        (6 * stride,),  # zeros
-        (stride,),  # inside
-        (threads, PLACES, stride),  # columns: of median filter and warp
+        (threads, 6 * (rows + SPARE) * stride),  # rings
+        (threads, stride),  # inside
+        (threads, 3, stride),  # columns: sorted, of the 3 × 3 median
         (threads, *MEDIAN_ROOM),  # sorting
     )
-    return *(_aligned(shape) for shape in floats), np.zeros((2, threads, MOST_AT_ONCE))
+    return *_arrays(floats), np.zeros((2, threads, MOST_AT_ONCE))
 
 
-def _aligned(shape: tuple[int, ...]) -> np.ndarray:
-    """Zeros that begin with a cache line."""
-    line, size = 64, 4 * int(np.prod(shape))
-    memory = np.zeros(size + line, np.uint8)
-    start = -memory.ctypes.data % line
-    return memory[start : start + size].view(np.float32).reshape(shape)
+def _arrays(shapes: tuple[tuple[int, ...], ...]) -> list[np.ndarray]:
+    """Zeros, each from the begin of a cache line on; of one memory, which NumPy gets in large pages if it is large."""
+    line = 64
+    starts = np.cumsum([0] + [-(-4 * math.prod(shape) // line) * line for shape in shapes])
+    memory = np.zeros(int(starts[-1]) + line, np.uint8)
+    memory = memory[-memory.ctypes.data % line :]
+    return [
+        memory[start : start + 4 * math.prod(shape)].view(np.float32).reshape(shape)
+        for start, shape in zip(starts, shapes, strict=False)
+    ]
