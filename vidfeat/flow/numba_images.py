@@ -25,7 +25,7 @@ def resize(source, width, target, new_width, step_y, step_x, scale, y0, y1):
         bottom = min(top + 1, height - 1)
         for row in (top, bottom):
             if known[row % 2] != row:
-                _resize_row(source[row], width, rows[row % 2], left, share)
+                _resize_row(source[row], rows[row % 2], left, share)
                 known[row % 2] = row
         upper, lower, out = rows[top % 2], rows[bottom % 2], target[y]
         for x in range(new_width):
@@ -33,10 +33,11 @@ def resize(source, width, target, new_width, step_y, step_x, scale, y0, y1):
 
 
 @compiled(**FAST)
-def _resize_row(source, width, target, left, share):
+def _resize_row(source, target, left, share):
+    # Behind the last pixel, whose share is 0, is any number.
     for x in range(len(target)):
         near = source[left[x] + LEFT]
-        target[x] = fused(share[x], source[min(left[x] + 1, width - 1) + LEFT] - near, near)
+        target[x] = fused(share[x], source[left[x] + LEFT + 1] - near, near)
 
 
 @compiled(**FAST)

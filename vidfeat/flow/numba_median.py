@@ -69,8 +69,8 @@ def median5(source, width, target, room, y0, y1):
     unwanted = kept + 4 * _STRIP * _UNWANTED
     for x0 in range(0, width, _STRIP):
         at = 4 * (LEFT + x0)
-        # Two steps ahead fill what is kept.
         columns = min(_STRIP, -(-(width - x0) // _VECTOR) * _VECTOR)
+        # Two steps ahead fill what is kept.
         for y in range(y0 - 4, y1, 2):
             line, next_line = row_address(rows, 0, _inside(y + 2, height)), row_address(rows, 0, _inside(y + 3, height))
             upper = row_address(results, 0, y) + at if y >= y0 else unwanted

@@ -1,4 +1,4 @@
-"""Rows of planes as addresses, for loops that Numba's arrays make slow.
+"""Rows of planes as addresses, for loops that Numba's arrays make slow, and arithmetic that Python has no words for.
 
 LLVM vectorises a loop over many arrays only behind comparisons of each with each, in every call, as they might overlap.
 Here each access names its *role*, and rows of different roles do not overlap; what breaks that promise is not caught.
@@ -10,8 +10,8 @@ from numba import types
 from numba.extending import intrinsic
 
 _WHOLE = ir.IntType(32)
-# Roles are the numbers 0 … ROLES − 1.
-ROLES = 10
+# Roles are the numbers 0 … _ROLES − 1.
+_ROLES = 8
 
 
 @intrinsic
@@ -153,7 +153,7 @@ def _marked(builder, instruction, role):
     """LLVM's statement that an access is of that role and touches nothing of the others."""
     module = builder.module
     domain = module.add_metadata(["vidfeat rows"])
-    scopes = [module.add_metadata([f"vidfeat row {number}", domain]) for number in range(ROLES)]
+    scopes = [module.add_metadata([f"vidfeat row {number}", domain]) for number in range(_ROLES)]
     instruction.set_metadata("alias.scope", module.add_metadata([scopes[role]]))
     instruction.set_metadata("noalias", module.add_metadata([s for n, s in enumerate(scopes) if n != role]))
     return instruction

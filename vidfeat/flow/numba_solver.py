@@ -19,7 +19,7 @@ EXACT = {"error_model": "numpy"}
 MOST_AT_ONCE = 8
 
 # Share of the iterations expected by experience that are done without a look at the error, as to go back costs more
-# than to look; but so few are done at once.
+# than to look; of so few or less all are, and all that extrapolation expects.
 _EXPECTED, _FEW = 0.85, 2
 
 _ZERO, _ONE = np.float32(0), np.float32(1)
@@ -61,7 +61,7 @@ def solve(rank, threads, counter, prev, next, shapes, room, constants, limits, f
         planes_height, planes_width = height + 2 * MARGIN, width + 2 * MARGIN
         planes = all_planes[: 4 * planes_height * planes_width].reshape(planes_height, planes_width, 4)
         medians = filtered[: 2 * size].reshape(2, height, stride)
-        rows = min(all_rings.shape[1] // (6 * stride), MOST_AT_ONCE + 2 + SPARE)
+        rows = min(all_rings.shape[1] // (6 * stride), MOST_AT_ONCE + 1 + SPARE)
         ring = all_rings[rank, : 6 * rows * stride].reshape(6, rows, stride)
         inside = all_inside[rank, : stride - LEFT]
         inside[:width], inside[width:] = _ONE, _ZERO
@@ -123,7 +123,7 @@ def _minimise(
     """The iterations of one warp: both states, the valid one first, and their number, ``expected`` by experience."""
     reach, tau, step = np.float32(constants[0]), np.float32(constants[1]), np.float32(constants[2])
     limit = constants[4] * constants[4] * old.shape[1] * width
-    most = ring.shape[1] - 2 - SPARE
+    most = ring.shape[1] - 1 - SPARE
     error, total, parity = np.inf, 0, 0
     for _ in range(limits[2]):
         if not error > limit:

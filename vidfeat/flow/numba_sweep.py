@@ -7,11 +7,11 @@ iteration is
 
 with W the warped second image. Row y of u needs rows y and y−1 of q, and row y of q rows y and y+1 of the new u. So
 iteration k can work on row y as soon as iteration k−1 has left row y of q, one row behind it: a sweep goes once through
-the image with K iterations in tow, the K + 2 rows that they work on stay in the cache, and memory is read and written
+the image with K iterations in tow, the K + 1 rows that they work on stay in the cache, and memory is read and written
 once instead of K times. The first iteration goes from one state to another, the others work in place: so a sweep in
 which the stopping rule is met too early can be repeated with fewer iterations.
 
-Rows of planes have LEFT free numbers before the image, the last of which is 0 for q, and as many behind it: so the
+Rows of planes have LEFT free numbers before the image, the last of which is 0 for q, and LAG or more behind it: so the
 loops need no special case at the borders, and rows begin where the processor's vectors do.
 """
 
@@ -25,11 +25,13 @@ LEFT = 16
 UNIT = 32
 # Pixels by which the loop over a row of q follows the one over u: the longest vector.
 LAG = 16
-# Rows of a ring that stand for the one above the image: where q is 0, and where a new q goes that nobody wants.
+# Rows of a ring that stand for the one above the image, where q is 0: one that gets a new q nobody wants, and zeros
+# again after it, and one to read from, as the loop from one state to another may not read where it writes.
 SPARE = 2
 
 # Images are finite. Sums are taken in the order written, and products fused with sums where that is written: not where
-# LLVM finds it handy, so that results are the same to the bit whatever is compiled together, and wherever in a sweep.
+# LLVM finds it handy, so that fields are the same to the bit whatever is compiled together, and wherever in a sweep.
+# (Only the error that decides when to stop is a sum in any order.)
 FAST = {"fastmath": {"nsz", "nnan", "ninf"}, "error_model": "numpy"}
 _ZERO, _ONE = np.float32(0), np.float32(1)
 
@@ -44,7 +46,7 @@ def sweep(u, old, new, ring, warped, inside, width, y0, y1, count, reach, tau, s
     Rows around y0…y1 are computed as well, as far as those within depend on them; they are not written to ``new``.
 
     Args:
-        ring: ``[6, count + 2 + SPARE or more, …]``, room for those rows, zeros at first.
+        ring: ``[6, count + 1 + SPARE or more, …]``, room for those rows, zeros at first.
         warped: planes ``[4, H, …]``: ∂W/∂x, ∂W/∂y, ρ_c and −1/|∇W|².
         inside: 1 for each of ``width`` columns, then 0 for those that fill up the last vectors and for LAG.
         reach, step: λθ and τ/θ.

@@ -32,10 +32,12 @@ def weighted_taps(typing_context, planes, row, column, a0, a1, a2, a3, b0, b1, b
             pointer = builder.gep(array.data, [builder.add(start, index(number * 2 * _PLANES))])
             return builder.load(builder.bitcast(pointer, _PAIR.as_pointer()), align=4)
 
-        total = None
+        kind = ir.FunctionType(_PAIR, [_PAIR] * 3)
+        fused = builder.module.declare_intrinsic(f"llvm.fmuladd.v{2 * _PLANES}f32", fnty=kind)
+        total = ir.Constant(_PAIR, [0.0] * (2 * _PLANES))
         for weight in down:
-            line = _add_product(builder, pair(1), across[1], builder.fmul(pair(0), across[0]))
-            total = _add_product(builder, line, weight, total)
+            line = builder.call(fused, [pair(1), across[1], builder.fmul(pair(0), across[0])])
+            total = builder.call(fused, [line, weight, total])
             start = builder.add(start, row_size)
         halves = (_chosen(builder, total, total, range(first, first + _PLANES)) for first in (0, _PLANES))
         both = builder.fadd(*halves)
@@ -88,12 +90,6 @@ def _filled(builder, number):
     """A block of the same number."""
     first = builder.insert_element(ir.Constant(_BLOCK, ir.Undefined), number, _INDEX(0))
     return _chosen(builder, first, first, [0] * BLOCK)
-
-
-def _add_product(builder, x, weight, total):
-    """total + x·weight, fused if the processor can."""
-    product = builder.fmul(x, weight, flags=["contract"])
-    return product if total is None else builder.fadd(total, product, flags=["contract"])
 
 
 def _repeated(builder, left, right):

@@ -5,19 +5,20 @@ all their places lie in two columns and two rows of pixels relative to their own
 neighbours (one weight of each axis is 0), and vectors of the processor come straight from the rows of the image.
 Others, and those close to a border, are sampled one by one from ``planes``, where the numbers of a pixel lie together.
 
-Arithmetic is OpenCV 5's (see tests/oracles/tvl1.py), but for the order of sums.
+Arithmetic is OpenCV 5's (see tests/oracles/tvl1.py), but for the order of sums and products, and gradients below 2⁻²³,
+which OpenCV takes for none unless ρ is beyond the threshold: that moves nothing by more than λθ·0.0004 pixels at once.
 """
 
 import numpy as np
 
 from vidfeat.compiled import compiled
 from vidfeat.flow.numba_rows import fused, load, never_inlined, row_address, store
-from vidfeat.flow.numba_sweep import FAST, LEFT
+from vidfeat.flow.numba_sweep import FAST, LAG, LEFT
 from vidfeat.flow.numba_taps import BLOCK, all_within, least_offset, weighted_taps
 
 _ZERO, _HALF, _ONE = np.float32(0), np.float32(0.5), np.float32(1)
 _A = np.float32(-0.75)  # of the cubic kernel
-# Squares of a gradient that cannot move anything by a pixel's billionth.
+# Squares of a gradient that moves nothing by more than 1e-10·λθ pixels.
 _FLAT = np.float32(1e-20)
 
 # Zeros around the planes: those at the edge are as far outside as a pixel may look.
@@ -57,11 +58,12 @@ def warp(image, planes, first, u, warped, y0, y1):
     """Planes ∂W/∂x, ∂W/∂y, ρ_c = W − ∇W·u − I₀ and −1/|∇W|² (0 without gradient) of W, the image at x + u.
 
     By cubic convolution; what lies outside the image is 0. ``image [H, …]``, and ``planes`` as :func:`interleave` makes
-    them of it; ``u [2, H, …]``: what fills up the last block of a row is set to the last pixel's.
+    them of it; ``u [2, H, …]``: what fills up the last block of a row is set to the last pixel's. Behind the image
+    ``warped`` is written in vain.
     """
     height, width = image.shape[0], planes.shape[1] - 2 * MARGIN
     columns = -(-width // BLOCK) * BLOCK
-    most = columns + LEFT - _BEHIND - BLOCK
+    most = columns + LAG - _BEHIND - BLOCK
     to_planes = 4 * height * image.shape[1]
     for y in range(y0, y1):
         for i in range(2):

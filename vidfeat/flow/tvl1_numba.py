@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import numpy as np
 
@@ -22,10 +22,10 @@ log = logging.getLogger("vidfeat")
 # Held by the thread that compiles, while others wait.
 _compiling = threading.Lock()
 
-# What a thread worked in, kept for its next pairs if it is no more than so many bytes: to get and clear it anew costs
-# as much as some iterations.
+# What threads worked in, kept for the next pairs of that shape, each if it is no more than so many bytes: to get and
+# clear it anew costs as much as some iterations.
 _KEPT = 64 << 20
-_of_thread = threading.local()
+_kept: list[tuple[np.ndarray, tuple[np.ndarray, ...]]] = []
 
 # Side of a level that is made by scaling.
 _SMALLEST = 16
@@ -81,9 +81,9 @@ def _flow_fields(
     alone = iter(range(pairs // threads * threads))
 
     def work_alone(_: int) -> None:
-        room = _room_of_thread(shapes)
-        for pair in alone:  # the next one that no thread has taken
-            compute(pair, 0, 1, np.zeros(1, np.int64), room)
+        with _kept_room(shapes) as room:
+            for pair in alone:  # the next one that no thread has taken
+                compute(pair, 0, 1, np.zeros(1, np.int64), room)
 
     if threads == 1:
         work_alone(0)
@@ -125,20 +125,24 @@ def _crew(threads: int) -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
-def _room_of_thread(shapes: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Memory for one pair on this thread, as it was left by the pair before, if that had the same shape."""
-    known, room = getattr(_of_thread, "room", (None, ()))
-    if not np.array_equal(known, shapes):
-        room = _room(shapes, 1)
-        _of_thread.room = (shapes, room) if sum(part.nbytes for part in room) <= _KEPT else (None, ())
-    return room
+@contextmanager
+def _kept_room(shapes: np.ndarray) -> Iterator[tuple[np.ndarray, ...]]:
+    """Memory for one pair at a time on one thread, as another pair of that shape has left it, if there was one."""
+    room: tuple[np.ndarray, ...] = ()
+    with suppress(IndexError):  # another thread may take the last one
+        known, room = _kept.pop()
+        room = room if np.array_equal(known, shapes) else ()
+    room = room or _room(shapes, 1)
+    yield room
+    if sum(part.nbytes for part in room) <= _KEPT and len(_kept) < len(os.sched_getaffinity(0)):
+        _kept.append((shapes, room))
 
 
 def _room(shapes: np.ndarray, threads: int) -> tuple[np.ndarray, ...]:
     """Memory for one pair at a time, as :func:`solve` takes it."""
     stride = int(shapes[0, 2])
     level = int(shapes[0, 0]) * stride
-    rows = max(3, min(MOST_AT_ONCE + 2, _IN_WORK // (10 * stride)))
+    rows = max(2, min(MOST_AT_ONCE + 1, _IN_WORK // (10 * stride)))
     floats = (
         (2, int((shapes[:, 0] * shapes[:, 2]).sum())),  # images: all levels of both, zeros beside them for good
         (2, 6 * level),  # states
@@ -155,7 +159,7 @@ def _room(shapes: np.ndarray, threads: int) -> tuple[np.ndarray, ...]:
 
 
 def _arrays(shapes: tuple[tuple[int, ...], ...]) -> list[np.ndarray]:
-    """Zeros, each from the begin of a cache line on; of one memory, which NumPy gets in large pages if it is large."""
+    """Zeros, each from the beginning of a cache line on, of one memory: NumPy asks for large pages if it is large."""
     line = 64
     starts = np.cumsum([0] + [-(-4 * math.prod(shape) // line) * line for shape in shapes])
     memory = np.zeros(int(starts[-1]) + line, np.uint8)
