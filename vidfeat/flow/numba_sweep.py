@@ -49,7 +49,7 @@ def sweep(u, old, new, ring, warped, inside, width, y0, y1, count, reach, tau, s
         ring: ``[6, count + 1 + SPARE or more, …]``, room for those rows, zeros at first.
         warped: planes ``[4, H, …]``: ∂W/∂x, ∂W/∂y, ρ_c and −1/|∇W|².
         inside: 1 for each of ``width`` columns, then 0 for those that fill up the last vectors and for LAG.
-        reach, step: λθ and τ/θ.
+        reach, tau, step: λθ, τ and τ/θ.
         errors: float64 ``[count or more]``, set to Σ‖Δu‖² over the rows y0…y1, for each iteration.
     """
     height, rows, columns = old.shape[1], ring.shape[1] - SPARE, len(inside) - LAG
@@ -92,9 +92,10 @@ def sweep(u, old, new, ring, warped, inside, width, y0, y1, count, reach, tau, s
 
 
 def _loops(in_place):
-    """The loops over a row, of states that follow another or themselves: LLVM has to know which.
+    """The loops over a row, from one state to another or ``in_place``.
 
-    Rows are given by their address in plane 0 and the step from plane to plane.
+    Rows are given by their address in plane 0 and the step from plane to plane. For LLVM to vectorise a loop, what is
+    read and written must be told apart by roles, or else be the same address by name.
     """
     u1, u2, q1x, q1y, q2x, q2y = (_U1, _U2, _Q1X, _Q1Y, _Q2X, _Q2Y) if in_place else 6 * (_READ,)
 
